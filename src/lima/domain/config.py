@@ -1,0 +1,113 @@
+"""The filled configuration of one instance: what `defaults.fill` makes of a template, with nothing left open."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from lima.domain.image import ImageRef
+from lima.domain.machine import Arch, GuestOS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """The guest user. Source: reference, config §5.4."""
+
+    name: str
+    uid: int
+    comment: str
+    home: str
+    shell: str
+    passwordless_sudo: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ssh:
+    """`ssh:`; `local_port` 0 means any free port."""
+
+    local_port: int = 0
+    load_dot_ssh_pub_keys: bool = False
+    forward_agent: bool = False
+    forward_x11: bool = False
+    forward_x11_trusted: bool = False
+
+
+class ProvisionMode(StrEnum):
+    """`provision[].mode`, in as far as this version runs them."""
+
+    SYSTEM = "system"
+    USER = "user"
+    BOOT = "boot"
+    DATA = "data"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provision:
+    """One provision step. `path`, `content`, `owner`, `permissions`, `overwrite` are for mode `data`."""
+
+    mode: ProvisionMode
+    script: str = ""
+    path: str = ""
+    content: str = ""
+    owner: str = "root:root"
+    permissions: str = "644"
+    overwrite: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaCerts:
+    """`caCerts:`; `certs` are PEM texts, `files` host paths already read by whoever fills the seed."""
+
+    remove_defaults: bool = False
+    files: tuple[str, ...] = ()
+    certs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirmwareImage:
+    """One entry of `firmware.images`."""
+
+    location: str
+    arch: str
+    digest: str = ""
+    vm_type: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QemuOptions:
+    """`vmOpts.qemu`. `accelerator` is ours: it overrides the proven one (docs/differences.md); empty: the probe decides."""
+
+    minimum_version: str = ""
+    cpu_type: tuple[tuple[str, str], ...] = ()
+    accelerator: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceConfig:
+    """Everything about an instance that follows from its template, the defaults and the host. Sizes in bytes."""
+
+    os: GuestOS
+    arch: Arch
+    vm_type: str
+    cpus: int
+    memory_bytes: int
+    disk_bytes: int
+    images: tuple[ImageRef, ...]
+    user: User
+    ssh: Ssh = field(default_factory=Ssh)
+    legacy_bios: bool = False
+    firmware_images: tuple[FirmwareImage, ...] = ()
+    display: str = "none"
+    vnc_display: str = "127.0.0.1:0,to=9"
+    audio_device: str = ""
+    timezone: str = ""
+    plain: bool = False
+    upgrade_packages: bool = False
+    guest_install_prefix: str = "/usr/local"
+    message: str = ""
+    env: tuple[tuple[str, str], ...] = ()
+    param: tuple[tuple[str, str], ...] = ()
+    dns: tuple[str, ...] = ()
+    propagate_proxy_env: bool = True
+    provision: tuple[Provision, ...] = ()
+    ca_certs: CaCerts = field(default_factory=CaCerts)
+    qemu: QemuOptions = field(default_factory=QemuOptions)
+    minimum_lima_version: str = ""

@@ -1,0 +1,49 @@
+"""Images: what a template names, and what the store has."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRef:
+    """A file that a template names: an URL, a local path, or a `bootstrap:` locator. `digest` is `algo:hex` or empty."""
+
+    location: str
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRef:
+    """One entry of `images:`, chosen for this instance's architecture."""
+
+    disk: FileRef
+    arch: str
+    kernel: FileRef | None = None
+    cmdline: str = ""
+    initrd: FileRef | None = None
+    variant: str = ""
+    arch_variant: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredImage:
+    """Immutable files in the store (mode 0444), absolute paths. `disk` is None for guests that live in their initrd.
+
+    `disk_format` is `qcow2`, `raw` or `iso`; `description` says in a few words where it came from.
+    """
+
+    disk: str | None
+    disk_format: str
+    description: str
+    kernel: str | None = None
+    initrd: str | None = None
+    cmdline: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskInfo:
+    """What a disk image file says of itself. Sizes in bytes. `problem` says why it must not be booted, or is empty."""
+
+    format: str
+    virtual_size: int
+    problem: str = ""
+    backing_file: str = ""

@@ -1,0 +1,33 @@
+"""The daemon that looks after one instance: starting it and talking to it."""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from lima.domain.events import AgentEvent
+from lima.domain.process import ProcessIdentity
+from lima.domain.status import AgentAnswer
+from lima.ports.instance_store import InstanceLock
+
+
+class HostAgentLauncher(Protocol):
+    """Starts a host agent, detached from the terminal and from us."""
+
+    async def launch(self, name: str, *, lock: InstanceLock, debug: bool, progress: bool) -> ProcessIdentity:
+        """Start it and hand it the lock. Returns once `ha.pid` is there.
+
+        Raises:
+            LaunchFailedError: it ended, or wrote no pid within 5 s; with the last lines of `ha.stderr.log`.
+        """
+        ...
+
+    def follow(self, name: str, *, agent: ProcessIdentity) -> AsyncIterator[AgentEvent]:
+        """Its events from the start of the log on, as they come; ends when the agent has ended."""
+        ...
+
+
+class HostAgentClient(Protocol):
+    """Asks running host agents, several at once, without asyncio: it serves `list`."""
+
+    def ask(self, sockets: dict[str, str], *, deadline_s: float = 1.0) -> dict[str, AgentAnswer]:
+        """What each agent says on its `ha.sock` (name → path). Never takes longer than `deadline_s` in all."""
+        ...

@@ -1,0 +1,46 @@
+"""Images on this host: fetched or built once, then immutable, shared by all instances."""
+
+from typing import Protocol
+
+from lima.domain.image import DiskInfo, ImageRef, StoredImage
+from lima.ports.events import EventSink
+
+
+class ImageStore(Protocol):
+    """The cache of images. What it returns is whole, checked and never changes; several processes may ask at once."""
+
+    async def obtain(self, image: ImageRef, *, progress: EventSink) -> StoredImage:
+        """The image's files, from the cache or by fetching, checking, decompressing or building them.
+
+        Raises:
+            DownloadError: the bytes cannot be had; `unreachable_host` set where the host did not answer.
+            DigestMismatchError: the bytes are others than promised. Nothing is kept.
+            ImageFormatError: the file is no bootable image, or names a backing or data file.
+            ImageBuildError: a `bootstrap:` image could not be built.
+            MissingToolError: building needs programs that are not installed.
+            StorageError: no space, no permission.
+        """
+        ...
+
+
+class DiskTool(Protocol):
+    """Makes and grows the disks of instances."""
+
+    async def inspect(self, path: str) -> DiskInfo:
+        """What the file is. Raises: ImageFormatError where it cannot be read at all."""
+        ...
+
+    async def create_overlay(self, path: str, *, backing: str, backing_format: str, size_bytes: int) -> None:
+        """A qcow2 at `path` over `backing`, a bare file name in the same folder; `size_bytes` 0 keeps the base's size.
+
+        Appears complete or not at all. Raises: StorageError, ImageFormatError.
+        """
+        ...
+
+    async def create_empty(self, path: str, *, size_bytes: int) -> None:
+        """An empty qcow2. Appears complete or not at all. Raises: StorageError."""
+        ...
+
+    async def grow(self, path: str, *, format: str, size_bytes: int) -> None:  # noqa: A002  the field's own word
+        """Make the virtual disk larger. Raises: StorageError."""
+        ...

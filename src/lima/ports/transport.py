@@ -1,0 +1,45 @@
+"""The way into a running guest."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteResult:
+    """What a remote command left. Outputs are cut at 1 MiB each."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Transport(Protocol):
+    """One guest's ssh, over one shared connection.
+
+    All methods raise UnreachableError while nobody answers, AuthenticationError where the guest refuses the key and
+    HostKeyMismatchError where somebody else answers.
+    """
+
+    async def probe(self) -> str:
+        """The server's banner (`SSH-2.0-…`), read on a connection of its own: a port that accepts proves nothing.
+
+        Raises:
+            UnreachableError: no banner within the adapter's short limit (2 s).
+        """
+        ...
+
+    async def connect(self) -> None:
+        """Return once the shared connection stands. Doing it again replaces one that has died."""
+        ...
+
+    async def is_connected(self) -> bool:
+        """Whether the shared connection answers."""
+        ...
+
+    async def run(self, argv: tuple[str, ...], *, stdin: bytes = b"") -> RemoteResult:
+        """Run a command (words, not a shell line) over the shared connection. A non-zero exit is a result."""
+        ...
+
+    async def close(self) -> None:
+        """End the shared connection. Doing it twice is no error."""
+        ...
