@@ -1,6 +1,6 @@
 """The event lines of `ha.stdout.log`. Wire format: upstream's; source: reference, runtime §1.7 and cli §14.2.
 
-Additions of ours stay inside `status` (`stage`, `provision`), and `running` never appears before READY.
+Additions of ours stay inside `status` (`hint`, `stage`, `waitingFor`), and `running` never appears before READY.
 """
 
 from typing import Any
@@ -18,6 +18,8 @@ class AgentStatus(Model, frozen=True, kw_only=True):
     degraded: bool = False
     exiting: bool = False
     errors: tuple[str, ...] = ()
+    hint: str = ""
+    """Ours: what to do about `errors`."""
     ssh_local_port: int = msgspec.field(default=0, name="sshLocalPort")
     stage: GuestProgress | None = None
     """Ours: where the guest is, relayed from its progress port."""

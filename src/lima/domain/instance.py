@@ -67,6 +67,7 @@ class FileName:
     HA_FACTS = "ha.facts.json"
     DRIVER_FACTS = "driver.facts.json"
     BASE_FACTS = "base.facts.json"
+    BOOT_FACTS = "boot.facts.json"
     QEMU_LOG = "qemu.log"
     KNOWN_HOSTS = "known_hosts"
     HOST_KEY = "ssh_host_ed25519_key"

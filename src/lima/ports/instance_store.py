@@ -43,6 +43,10 @@ class InstanceStore(Protocol):
         """What the files and processes say, for `domain.status`. Never waits, never changes anything."""
         ...
 
+    def has(self, name: str, file: str) -> bool:
+        """Whether the instance has this file (a link that leads nowhere counts as absent)."""
+        ...
+
     def read(self, name: str, file: str) -> bytes | None:
         """A file of the instance, None where it is missing. At most 16 MiB."""
         ...
@@ -74,9 +78,18 @@ class InstanceStore(Protocol):
         """Take the instance's lock. Raises: InstanceBusyError, naming the holder."""
         ...
 
+    def inherit_lock(self, name: str, fileno: int) -> InstanceLock:
+        """The lock that a parent process handed on as an open descriptor, now held in this process's name."""
+        ...
+
     def link_image(self, name: str, files: dict[str, str]) -> None:
         """Link immutable store files into the instance (`file` → absolute source): hard links, else reflink or
         sparse copies. Records size and mtime of the base. Each appears complete or not at all."""
+        ...
+
+    def adopt_legacy_layout(self, name: str) -> None:
+        """Give files of older releases their new names, by relative links: `diffdisk` as `disk`, an ISO `basedisk`
+        as `iso`. Source: reference, runtime §1.3."""
         ...
 
     def base_problem(self, name: str) -> str:

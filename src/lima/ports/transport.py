@@ -16,8 +16,8 @@ class RemoteResult:
 class Transport(Protocol):
     """One guest's ssh, over one shared connection.
 
-    All methods raise UnreachableError while nobody answers, AuthenticationError where the guest refuses the key and
-    HostKeyMismatchError where somebody else answers.
+    All methods raise UnreachableError while nobody answers, AuthenticationError where the guest refuses the key,
+    HostKeyMismatchError where somebody else answers and MissingToolError where this host has no ssh client.
     """
 
     async def probe(self) -> str:
@@ -29,11 +29,15 @@ class Transport(Protocol):
         ...
 
     async def connect(self) -> None:
-        """Return once the shared connection stands. Doing it again replaces one that has died."""
+        """Return once the shared connection stands. A live one is kept, one that has died is replaced."""
         ...
 
     async def is_connected(self) -> bool:
         """Whether the shared connection answers."""
+        ...
+
+    async def wait_lost(self) -> None:
+        """Return when the shared connection has ended, at once where there is none."""
         ...
 
     async def run(self, argv: tuple[str, ...], *, stdin: bytes = b"") -> RemoteResult:

@@ -1,0 +1,163 @@
+"""The OpenSSH client and its control master: one authenticated connection that all commands share.
+
+The master is detached (`-f`), so that it outlives a host agent that was killed; whoever comes next finds it by its
+socket. It ends with `ssh -O exit`, or by itself when the guest goes.
+"""
+
+import asyncio
+import contextlib
+import errno
+import os
+import re
+import shlex
+import socket
+
+from lima.adapters.ssh.runner import Finished, program, run
+from lima.domain.errors import (
+    AuthenticationError,
+    HostKeyMismatchError,
+    TransportError,
+    UnreachableError,
+)
+from lima.ports.transport import RemoteResult
+
+BANNER_S = 2.0
+CONNECT_S = 30
+"""A key exchange takes 2 s under TCG, several times that while the guest boots."""
+_MASTER_PID = re.compile(rb"Master running \(pid=(\d+)\)")
+
+
+class OpensshTransport:
+    """One guest's ssh through the `ssh` program.
+
+    Args:
+        options: `-o KEY=VALUE` words of `domain.sshconfig`, with ControlPath, User, keys and host key checking.
+        control_path: the control socket those options name.
+        ssh: leading words of the command (`$SSH` or `ssh`).
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        host: str,
+        port: int,
+        options: tuple[str, ...],
+        control_path: str,
+        ssh: tuple[str, ...] = ("ssh",),
+    ) -> None:
+        self._name = name
+        self._host = host
+        self._port = port
+        self._options = options
+        self._control_path = control_path
+        self._ssh = ssh
+
+    async def probe(self) -> str:
+        writer: asyncio.StreamWriter | None = None
+        try:
+            async with asyncio.timeout(BANNER_S):
+                reader, writer = await asyncio.open_connection(self._host, self._port)
+                line = await reader.readline()
+        except (OSError, TimeoutError, ValueError) as error:
+            raise UnreachableError(
+                f"nothing answers as ssh on {self._host}:{self._port} of instance `{self._name}` yet"
+            ) from error
+        finally:
+            if writer is not None:
+                writer.close()
+        if not line.startswith(b"SSH-"):
+            raise UnreachableError(f"what answers on {self._host}:{self._port} is not ssh")
+        return line.decode(errors="replace").strip()
+
+    async def connect(self) -> None:
+        if await self.is_connected():
+            return
+        self._remove_stale_socket()
+        # the master's own options come first: OpenSSH takes the first value it meets
+        master = ("-o", "ControlMaster=yes", "-o", f"ConnectTimeout={CONNECT_S}", "-o", "ServerAliveInterval=30")
+        done = await run((*self._command(), *master, *self._options, "-f", "-N", "-M", *self._destination()))
+        if done.exit_code != 0:
+            raise self._error(done)
+
+    async def is_connected(self) -> bool:
+        return await self._master_pid() is not None
+
+    async def wait_lost(self) -> None:
+        pid = await self._master_pid()
+        if pid is None:
+            return
+        try:
+            descriptor = os.pidfd_open(pid)
+        except (OSError, AttributeError):
+            # no pidfd on this system: ask the socket now and then
+            while await self.is_connected():
+                await asyncio.sleep(5)
+            return
+        gone = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(descriptor, gone.set)
+        try:
+            await gone.wait()
+        finally:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+
+    async def run(self, argv: tuple[str, ...], *, stdin: bytes = b"") -> RemoteResult:
+        if not await self.is_connected():
+            raise UnreachableError(f"the ssh connection to instance `{self._name}` is gone")
+        client = ("-o", "ControlMaster=no", "-T")
+        words = (*self._command(), *client, *self._options, *self._destination(), "--", shlex.join(argv))
+        done = await run(words, stdin=stdin)
+        if done.exit_code == 255 and not await self.is_connected():
+            raise self._error(done)
+        return RemoteResult(exit_code=done.exit_code, stdout=done.stdout, stderr=done.stderr)
+
+    async def close(self) -> None:
+        if os.path.lexists(self._control_path):
+            with contextlib.suppress(TransportError):
+                await self._control("exit")
+            self._remove_stale_socket()
+
+    def _command(self) -> tuple[str, ...]:
+        return (program(self._ssh[0], purpose="reaching guests"), *self._ssh[1:], "-F", "/dev/null")
+
+    def _destination(self) -> tuple[str, ...]:
+        return ("-p", str(self._port), self._host)
+
+    async def _control(self, request: str) -> Finished:
+        words = ("-o", "ControlMaster=no", *self._options, "-O", request)
+        return await run((*self._command(), *words, *self._destination()))
+
+    async def _master_pid(self) -> int | None:
+        if not os.path.exists(self._control_path):
+            return None
+        done = await self._control("check")
+        found = _MASTER_PID.search(done.stderr)
+        return int(found[1]) if done.exit_code == 0 and found else None
+
+    def _remove_stale_socket(self) -> None:
+        """A master that was killed leaves its socket, and a new one refuses to start beside it."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(1)
+            try:
+                probe.connect(self._control_path)
+            except OSError as error:
+                if error.errno == errno.ECONNREFUSED:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(self._control_path)
+
+    def _error(self, done: Finished) -> TransportError:
+        text = done.stderr.decode(errors="replace")
+        where = f"instance `{self._name}` ({self._host}:{self._port})"
+        if "Host key verification failed" in text or "HOST IDENTIFICATION HAS CHANGED" in text:
+            return HostKeyMismatchError(
+                f"{where}: who answers ssh does not present the host key that was fixed for this boot",
+                hint="another program may have taken the port, or the guest ignored its seed; see `serial.log`",
+            )
+        if "Permission denied" in text:
+            return AuthenticationError(
+                f"{where} refuses our ssh key",
+                hint="the guest may not have finished its first boot; see `serial.log`",
+            )
+        return UnreachableError(f"no ssh connection to {where}: {done.complaint}")

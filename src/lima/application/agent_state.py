@@ -1,0 +1,66 @@
+"""What a host agent knows of itself at this moment; the HTTP API and the event log show it."""
+
+from dataclasses import dataclass, field
+
+from lima.domain.events import AgentStatus
+from lima.domain.guest_progress import GuestProgress
+from lima.ports.agent_feed import AgentEventLog
+
+
+@dataclass(slots=True, kw_only=True)
+class AgentState:
+    """Mutable, owned by the supervisor. `phase` as in `domain.status.AgentAnswer`."""
+
+    events: AgentEventLog
+    phase: str = "starting"
+    waiting_for: str = ""
+    errors: list[str] = field(default_factory=list)
+    ssh_port: int = 0
+
+    def booting(self, *, waiting_for: str) -> None:
+        """The guest executes; say what its readiness waits for."""
+        if (self.phase, self.waiting_for) == ("booting", waiting_for):
+            return
+        self.phase, self.waiting_for = "booting", waiting_for
+        self.events.publish(AgentStatus(ssh_local_port=self.ssh_port, waiting_for=waiting_for))
+
+    def guest_says(self, progress: GuestProgress) -> None:
+        """Relay one line of the guest."""
+        running = self.phase in ("running", "degraded")
+        self.events.publish(
+            AgentStatus(
+                running=running,
+                degraded=self.phase == "degraded",
+                ssh_local_port=self.ssh_port,
+                stage=progress,
+                waiting_for=self.waiting_for,
+            )
+        )
+
+    def ready(self, errors: tuple[str, ...]) -> None:
+        """READY, or degraded where there are errors."""
+        self.phase = "degraded" if errors else "running"
+        self.waiting_for = ""
+        self.errors = list(errors)
+        self.events.publish(
+            AgentStatus(running=True, degraded=bool(errors), errors=errors, ssh_local_port=self.ssh_port)
+        )
+
+    def trouble(self, sentence: str) -> None:
+        """Something is wrong with a guest that goes on running."""
+        if sentence not in self.errors:
+            self.errors.append(sentence)
+
+    def recovered(self, sentence: str) -> None:
+        """It is no longer wrong."""
+        if sentence in self.errors:
+            self.errors.remove(sentence)
+
+    def stopping(self) -> None:
+        """The guest is being shut down."""
+        self.phase, self.waiting_for = "stopping", ""
+
+    def exiting(self, *, errors: tuple[str, ...] = (), hint: str = "") -> None:
+        """The last word."""
+        self.phase = "stopping"
+        self.events.publish(AgentStatus(exiting=True, errors=errors, hint=hint))

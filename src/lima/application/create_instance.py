@@ -1,0 +1,92 @@
+"""Create an instance from a template and give it its disk."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from lima.application.prepare_instance import PrepareInstance
+from lima.application.resolve_instance import ResolveInstance
+from lima.domain.config import InstanceConfig
+from lima.domain.errors import InstanceExistsError, LimaError
+from lima.domain.host import HostFacts
+from lima.domain.instance import FileName, check_instance_name, check_path_length, quote
+from lima.domain.locator import Argument, classify_argument
+from lima.domain.progress import Level, Note
+from lima.ports.events import EventSink
+from lima.ports.instance_store import InstanceStore
+from lima.ports.processes import ProcessTable
+from lima.ports.template_reader import TemplateSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateRequest:
+    """`locator`: the positional as it was typed; `name`: `--name`. Both None: `default` from its template."""
+
+    locator: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateInstance:
+    """The instance appears complete or not at all; a failed preparation takes it away again, an interrupted one
+    keeps it (the next start goes on).
+
+    Raises: InstanceExistsError, InstanceError (bad name), TemplateError, ImageError, HypervisorError, StorageError.
+    """
+
+    store: InstanceStore
+    processes: ProcessTable
+    templates: TemplateSource
+    resolve: ResolveInstance
+    prepare: PrepareInstance
+    preflight: Callable[[InstanceConfig], Awaitable[None]]
+    """Raises where this host could not run such a guest at all: before anything is made."""
+    facts: HostFacts
+    version: str
+    progress: EventSink
+
+    async def __call__(self, request: CreateRequest) -> str:
+        for sentence in self.store.recover(is_alive=self.processes.is_alive):
+            self._say(sentence)
+        argument = classify_argument(request.locator, name=request.name)
+        if argument.name and self.store.exists(argument.name):
+            raise self._exists(argument.name)
+        name, text, origin = self._read(argument)
+        directory = self.store.directory(name)
+        check_path_length(name, directory, host_os=self.facts.os)
+        if self.store.exists(name):
+            raise self._exists(name)
+        resolved = self.resolve.new(name, text, origin=origin)
+        for warning in resolved.warnings:
+            self._say(warning, Level.WARNING)
+        await self.preflight(resolved.config)
+        files = {
+            FileName.CONFIG: (text.encode(errors="surrogateescape"), 0o644),
+            FileName.VERSION: (self.version.encode(), 0o444),
+        }
+        self.store.create(name, files)
+        lock = self.store.lock(name)
+        try:
+            await self.prepare(name, resolved.config, progress=self.progress)
+        except LimaError:
+            self.store.delete(name)
+            raise
+        finally:
+            lock.release()
+        return name
+
+    def _read(self, argument: Argument) -> tuple[str, str, str]:
+        """Name, text and origin."""
+        for warning in argument.warnings:
+            self._say(warning, Level.WARNING)
+        source = self.templates.read(argument.locator)
+        name = check_instance_name(argument.name or source.suggested_name)
+        return name, source.text, source.origin
+
+    def _exists(self, name: str) -> InstanceExistsError:
+        return InstanceExistsError(
+            f"instance {quote(name)} already exists",
+            hint=f"`limactl start {name}` starts it; `limactl delete {name}` removes it; `--name` chooses another name",
+        )
+
+    def _say(self, message: str, level: Level = Level.INFO) -> None:
+        self.progress.emit(Note(message=message, level=level))

@@ -1,0 +1,254 @@
+"""Start an instance, made first where it does not exist, and wait until it is ready."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from lima.application.create_instance import CreateInstance, CreateRequest
+from lima.application.observe_instance import Observation, ObserveInstance
+from lima.application.prepare_instance import PrepareInstance
+from lima.application.resolve_instance import ResolveInstance
+from lima.application.stop_instance import StopInstance
+from lima.domain.config import InstanceConfig
+from lima.domain.errors import InstanceBusyError, LaunchFailedError, NotReadyError, RequirementNotMetError
+from lima.domain.events import AgentEvent
+from lima.domain.guest_progress import GuestProgress, StageState
+from lima.domain.instance import FileName, quote
+from lima.domain.locator import classify_argument
+from lima.domain.process import ProcessIdentity
+from lima.domain.progress import Level, Note, ProgressEvent, StageFinished, StageProgress, StageStarted
+from lima.ports.clock import Clock
+from lima.ports.events import EventSink
+from lima.ports.host_agent import HostAgentLauncher
+from lima.ports.instance_store import InstanceLock, InstanceStore
+from lima.ports.processes import ProcessTable
+
+CONSOLE_LINES = 15
+BUSY_POLL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartRequest:
+    """`locator_or_name`: the positional; `name`: `--name`; `timeout_s`: how long READY may take."""
+
+    locator_or_name: str | None = None
+    name: str | None = None
+    timeout_s: float = 600.0
+    debug: bool = False
+    progress: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartOutcome:
+    """A guest that is ready. `message` is the template's, to be shown."""
+
+    name: str
+    already_running: bool
+    ssh_port: int
+    message: str
+    plain: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartInstance:
+    """One boots it, and whoever asks meanwhile waits for the same READY.
+
+    Cancelled before READY, it stops what it started itself; what another command started it leaves alone.
+
+    Raises:
+        LaunchFailedError: the host agent or the hypervisor ended; with its last lines.
+        NotReadyError: `timeout_s` passed; the guest stays up. With the last lines of its console.
+        RequirementNotMetError: ready, but something failed (a provision script); the guest stays up.
+        And what creating and preparing raise.
+    """
+
+    store: InstanceStore
+    processes: ProcessTable
+    observe: ObserveInstance
+    resolve: ResolveInstance
+    create: CreateInstance
+    prepare: PrepareInstance
+    stop: StopInstance
+    launcher: HostAgentLauncher
+    clock: Clock
+    progress: EventSink
+
+    async def __call__(self, request: StartRequest) -> StartOutcome:
+        for sentence in self.store.recover(is_alive=self.processes.is_alive):
+            self._say(sentence)
+        argument = classify_argument(request.locator_or_name, name=request.name)
+        if argument.is_instance and argument.name and self.store.exists(argument.name):
+            name = argument.name
+            self._say(f"Using the existing instance {quote(name)}")
+        else:
+            name = await self.create(CreateRequest(locator=request.locator_or_name, name=request.name))
+        resolved = self.resolve.stored(name)
+        for warning in resolved.warnings:
+            self._say(warning, Level.WARNING)
+        return await self._start(name, resolved.config, request)
+
+    async def _start(self, name: str, config: InstanceConfig, request: StartRequest) -> StartOutcome:
+        deadline = self.clock.monotonic() + request.timeout_s
+        while True:
+            seen = self.observe(name)
+            if _is_up(seen):
+                return self._outcome(name, config, already_running=True, port=_port(seen))
+            if seen.facts.agent is not None:
+                port = await self._await_ready(name, seen.facts.agent, deadline)
+                return self._outcome(name, config, already_running=True, port=port)
+            try:
+                lock = self.store.lock(name)
+            except InstanceBusyError:
+                # another command prepares it; its host agent shows up, or the lock comes free
+                if self.clock.monotonic() > deadline:
+                    raise
+                await self.clock.sleep(BUSY_POLL_S)
+                continue
+            port = await self._launch(name, config, lock, request, deadline)
+            return self._outcome(name, config, already_running=False, port=port)
+
+    async def _launch(
+        self, name: str, config: InstanceConfig, lock: InstanceLock, request: StartRequest, deadline: float
+    ) -> int:
+        try:
+            if self.store.facts(name).driver is None:
+                await self.prepare(name, config, progress=self.progress)
+                self.store.remove_temporary(name)
+            self._say(f"Starting the instance {quote(name)} with internal VM driver {quote(config.vm_type)}")
+            agent = await self.launcher.launch(name, lock=lock, debug=request.debug, progress=request.progress)
+        finally:
+            lock.release()
+        try:
+            return await self._await_ready(name, agent, deadline)
+        except asyncio.CancelledError:
+            self._say(f"Interrupted: stopping {quote(name)}")
+            await asyncio.shield(self.stop(name, force=False))
+            raise
+
+    async def _await_ready(self, name: str, agent: ProcessIdentity, deadline: float) -> int:
+        """The ssh port, once the agent says that its guest is ready."""
+        telling = _Telling(self.progress, self.clock)
+        waiting_for = "the guest"
+        try:
+            async with asyncio.timeout(max(deadline - self.clock.monotonic(), 0.0)):
+                async for event in self.launcher.follow(name, agent=agent):
+                    telling.hear(event)
+                    waiting_for = event.status.waiting_for or waiting_for
+                    if event.status.exiting:
+                        raise self._failed(name, event)
+                    if event.status.running:
+                        telling.close()
+                        if event.status.degraded:
+                            raise self._degraded(name, event)
+                        return event.status.ssh_local_port
+        except TimeoutError:
+            raise self._not_ready(name, waiting_for) from None
+        raise LaunchFailedError(
+            f"the host agent of instance {quote(name)} died",
+            log_tail=self.store.tail(name, FileName.HA_STDERR_LOG),
+            hint=f"see {quote(self._path(name, FileName.HA_STDERR_LOG))}; `limactl start {name}` takes over its guest",
+        )
+
+    def _failed(self, name: str, event: AgentEvent) -> LaunchFailedError:
+        errors = event.status.errors or ("the guest ended before it was ready",)
+        log = self._path(name, FileName.HA_STDERR_LOG)
+        return LaunchFailedError(
+            f"instance {quote(name)}: {errors[0]}",
+            log_tail=errors[1:] or self.store.tail(name, FileName.SERIAL_LOG, lines=CONSOLE_LINES),
+            hint=event.status.hint or f"see {quote(log)}",
+        )
+
+    def _degraded(self, name: str, event: AgentEvent) -> RequirementNotMetError:
+        return RequirementNotMetError(
+            f"instance {quote(name)} runs, but " + "; ".join(event.status.errors),
+            hint=f"`limactl shell {name}` opens a shell for a look; the guest's log is"
+            f" {quote(self._path(name, FileName.SERIAL_LOG))}",
+        )
+
+    def _not_ready(self, name: str, waiting_for: str) -> NotReadyError:
+        return NotReadyError(
+            f"instance {quote(name)}: did not receive an event with the `running` status: still waiting for {waiting_for}",
+            console_tail=self.store.tail(name, FileName.SERIAL_LOG, lines=CONSOLE_LINES),
+            hint=f"the guest stays up and may still get there: `limactl start {name}` waits again,"
+            f" `limactl stop -f {name}` ends it; its console is {quote(self._path(name, FileName.SERIAL_LOG))}",
+        )
+
+    def _outcome(self, name: str, config: InstanceConfig, *, already_running: bool, port: int) -> StartOutcome:
+        return StartOutcome(
+            name=name, already_running=already_running, ssh_port=port, message=config.message, plain=config.plain
+        )
+
+    def _path(self, name: str, file: str) -> str:
+        return f"{self.store.directory(name)}/{file}"
+
+    def _say(self, message: str, level: Level = Level.INFO) -> None:
+        self.progress.emit(Note(message=message, level=level))
+
+
+def _is_up(seen: Observation) -> bool:
+    """Ready already, or upstream's host agent, which is left in peace."""
+    if seen.facts.agent is None or seen.answer is None or not seen.answer.answered:
+        return False
+    return seen.facts.agent_is_foreign or seen.answer.phase in ("running", "degraded")
+
+
+def _port(seen: Observation) -> int:
+    return (seen.answer.ssh_port if seen.answer else 0) or seen.facts.ssh_port
+
+
+class _Telling:
+    """Turns the agent's events into stages with their times."""
+
+    TITLES = {  # noqa: RUF012  a constant
+        "kernel": "Kernel",
+        "network": "Network",
+        "user": "User",
+        "ssh": "SSH",
+        "boot": "Boot scripts",
+        "provision": "Provisioning",
+        "done": "Boot done",
+    }
+
+    def __init__(self, sink: EventSink, clock: Clock) -> None:
+        self._sink = sink
+        self._clock = clock
+        self._began = clock.monotonic()
+        self._open: dict[str, str] = {}
+        self._port = 0
+        self._emit(StageStarted(stage="boot", title="Booting"))
+        self._open["boot"] = "Booting"
+
+    def hear(self, event: AgentEvent) -> None:
+        """Take one event."""
+        status = event.status
+        if status.ssh_local_port and not self._port:
+            self._port = status.ssh_local_port
+            self._emit(Note(message=f"SSH Local Port: {self._port}"))
+        if status.stage is not None:
+            self._stage(status.stage)
+        elif status.waiting_for:
+            self._emit(StageProgress(stage="boot", detail=f"waiting for {status.waiting_for}"))
+
+    def close(self) -> None:
+        """All stages that are open have ended well."""
+        for stage, title in self._open.items():
+            self._emit(StageFinished(stage=stage, title=title, seconds=self._clock.monotonic() - self._began))
+        self._open.clear()
+
+    def _stage(self, line: GuestProgress) -> None:
+        title = self.TITLES[line.stage] + (f" {line.name}" if line.name else "")
+        if line.state is StageState.START:
+            self._emit(StageProgress(stage="boot", detail=title))
+            return
+        seconds = line.seconds or line.up
+        detail = "" if line.state is StageState.OK else f"exit code {line.code}" + (f": {line.tail}" if line.tail else "")
+        self._emit(
+            StageFinished(
+                stage=f"guest.{line.stage}", title=title, seconds=seconds, ok=line.state is StageState.OK, detail=detail
+            )
+        )
+
+    def _emit(self, event: ProgressEvent) -> None:
+        self._sink.emit(event)
+
+

@@ -1,0 +1,252 @@
+"""What a host agent does for the life of its instance."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from lima.application.agent_state import AgentState
+from lima.application.await_readiness import AwaitReadiness, GuestWord
+from lima.application.boot_guest import BootedGuest, BootGuest
+from lima.application.connect_guest import ConnectGuest
+from lima.application.resolve_instance import ResolveInstance
+from lima.application.write_seed import WriteSeed
+from lima.domain.boot_facts import decode_boot_facts
+from lima.domain.config import InstanceConfig
+from lima.domain.errors import LaunchFailedError, LimaError, TransportError
+from lima.domain.host import AcceleratorVerdict
+from lima.domain.instance import FileName
+from lima.domain.progress import Level, Note
+from lima.ports.agent_feed import GuestProgressSource
+from lima.ports.clock import Clock
+from lima.ports.events import EventSink
+from lima.ports.host import AcceleratorProbe
+from lima.ports.hypervisor import ExitReport, GuestEvent, Hypervisor
+from lima.ports.instance_store import InstanceStore
+from lima.ports.transport import Transport
+
+POWERDOWN_GRACE_S = 180.0
+"""How long a guest that was up may take to power off. Source: reference, runtime §3.10."""
+EARLY_GRACE_S = 8.0
+"""The same for one that never got as far as ssh: it may not even listen for the power button yet."""
+KERNEL_SILENCE_S = 20.0
+"""An accelerator under which no kernel says a word for this long is given up for TCG."""
+SERIAL_POLL_S = 0.5
+DISK_FULL = "the disk of this host is full: the guest is paused until there is room"
+
+
+@dataclass(slots=True)
+class _Life:
+    """What changes while an instance runs."""
+
+    config: InstanceConfig
+    guest: BootedGuest
+    word: GuestWord
+    transport: Transport
+    was_ready: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supervise:
+    """Boots or adopts the guest, tells when it is ready, looks after it, and shuts it down in reverse order."""
+
+    store: InstanceStore
+    clock: Clock
+    resolve: ResolveInstance
+    write_seed: WriteSeed
+    boot: BootGuest
+    connect: ConnectGuest
+    probe: AcceleratorProbe
+    progress: GuestProgressSource
+    new_hypervisor: Callable[[], Hypervisor]
+    state: AgentState
+    log: EventSink
+
+    async def __call__(self, name: str, *, stop: asyncio.Event) -> int:
+        """Return the exit status when the guest has ended, by itself or because `stop` was set."""
+        try:
+            return await self._live(name, stop)
+        except LimaError as error:
+            self._say(error.message, Level.ERROR)
+            tail = error.log_tail if isinstance(error, LaunchFailedError) else ()
+            self.state.exiting(errors=(error.message, *tail), hint=error.hint)
+            return 1
+
+    async def _live(self, name: str, stop: asyncio.Event) -> int:
+        resolved = self.resolve.stored(name)
+        for warning in resolved.warnings:
+            self._say(warning, Level.WARNING)
+        config = resolved.config
+        guest = await self._adopt(name, config) or await self._boot(name, config)
+        self.state.ssh_port = guest.facts.ssh_port
+        transport = await self.connect(
+            name, config, port=guest.facts.ssh_port, pinned=guest.facts.host_key_pinned
+        )
+        word = GuestWord(instance_id=guest.facts.instance_id)
+        life = _Life(config, guest, word, transport)
+        helpers = [
+            asyncio.ensure_future(self._relay_progress(name, life)),
+            asyncio.ensure_future(self._readiness(life)),
+            asyncio.ensure_future(self._guest_events(life)),
+        ]
+        try:
+            report = await self._until_end(name, life, stop, helpers)
+        finally:
+            await _cancel(*helpers)
+        await self._forget(name, life)
+        return self._farewell(report)
+
+    # --- the beginning -----------------------------------------------------------------------------------------------
+
+    async def _adopt(self, name: str, config: InstanceConfig) -> BootedGuest | None:
+        """Take over the guest of a host agent that died: no reboot."""
+        process = self.store.facts(name).driver
+        facts = decode_boot_facts(self.store.read(name, FileName.BOOT_FACTS))
+        if process is None:
+            return None
+        if facts is None:
+            raise LaunchFailedError(
+                f"the guest of `{name}` runs (pid {process.pid}), but not by our doing",
+                hint=f"`limactl stop -f {name}` ends it",
+            )
+        hypervisor = self.new_hypervisor()
+        machine = await self.boot.plan(name, config, accelerator=facts.accelerator, ssh_port=facts.ssh_port)
+        if not await hypervisor.adopt(machine, process):
+            raise LaunchFailedError(
+                f"the guest of `{name}` (pid {process.pid}) does not answer on its monitor",
+                hint=f"`limactl stop -f {name}` ends it; then start again",
+            )
+        self._say(f"Attached to the running guest (pid {process.pid})")
+        return BootedGuest(hypervisor=hypervisor, facts=facts, process=process)
+
+    async def _boot(self, name: str, config: InstanceConfig) -> BootedGuest:
+        verdict = await self.probe.verdict(arch=config.arch)
+        self._say(f"Accelerator: {verdict.accelerator} ({verdict.reason})")
+        instance_id = await self.write_seed(name, config)
+        guest = await self.boot(name, config, instance_id=instance_id, verdict=verdict)
+        if verdict.accelerator == "tcg" or verdict.source == "setting":
+            return guest
+        if await self._kernel_speaks(name, guest):
+            return guest
+        reason = f"no kernel line under {verdict.accelerator} within {KERNEL_SILENCE_S:.0f} s, though it had been proven"
+        self._say(f"{reason}; starting again under tcg", Level.WARNING)
+        await guest.hypervisor.stop(grace_s=0)
+        fallback = AcceleratorVerdict(accelerator="tcg", reason=reason, source="overruled")
+        self.probe.overrule(arch=config.arch, verdict=fallback)
+        return await self.boot(name, config, instance_id=instance_id, verdict=fallback)
+
+    async def _kernel_speaks(self, name: str, guest: BootedGuest) -> bool:
+        """Whether anything but firmware is heard from the guest in time: its progress port, or its serial console."""
+        heard = asyncio.Event()
+
+        async def listen_port() -> None:
+            async for _ in self.progress.lines(f"{self.store.directory(name)}/{FileName.PROGRESS_SOCK}"):
+                heard.set()
+                return
+
+        async def listen_console() -> None:
+            while not any(map(_is_kernel_line, self.store.tail(name, FileName.SERIAL_LOG, lines=200))):
+                await self.clock.sleep(SERIAL_POLL_S)
+            heard.set()
+
+        listeners = [asyncio.ensure_future(listen_port()), asyncio.ensure_future(listen_console())]
+        ended = asyncio.ensure_future(guest.hypervisor.wait())
+        told = asyncio.ensure_future(heard.wait())
+        try:
+            await asyncio.wait((ended, told), timeout=KERNEL_SILENCE_S, return_when=asyncio.FIRST_COMPLETED)
+            return heard.is_set() or ended.done()
+        finally:
+            await _cancel(*listeners, ended, told)
+
+    # --- the middle --------------------------------------------------------------------------------------------------
+
+    async def _relay_progress(self, name: str, life: _Life) -> None:
+        async for line in self.progress.lines(f"{self.store.directory(name)}/{FileName.PROGRESS_SOCK}"):
+            life.word.hear(line)
+            self.state.guest_says(line)
+
+    async def _readiness(self, life: _Life) -> None:
+        """Ready, and ready again whenever the guest rebooted or the shared connection was lost."""
+        wait = AwaitReadiness(
+            transport=life.transport,
+            clock=self.clock,
+            state=self.state,
+            word=life.word,
+            is_plain=life.config.plain,
+        )
+        try:
+            while True:
+                self.state.ready(await wait())
+                life.was_ready = True
+                await life.transport.wait_lost()
+                self._say("The ssh connection to the guest was lost, making a new one")
+        except LimaError as error:
+            # nothing that waiting would mend (no ssh client, say): the guest stays up, and everybody is told
+            self._say(error.message, Level.ERROR)
+            self.state.ready((error.message,))
+
+    async def _guest_events(self, life: _Life) -> None:
+        while True:
+            event = await life.guest.hypervisor.next_event()
+            if event is GuestEvent.DISK_FULL:
+                self.state.trouble(DISK_FULL)
+                self._say(DISK_FULL, Level.ERROR)
+            elif event is GuestEvent.RESUMED:
+                self.state.recovered(DISK_FULL)
+            elif event is GuestEvent.RESET and life.was_ready:
+                self._say("The guest reboots")
+                life.word.ssh = life.word.done = False
+                with contextlib.suppress(TransportError):
+                    await life.transport.close()
+
+    async def _until_end(
+        self, name: str, life: _Life, stop: asyncio.Event, helpers: list["asyncio.Future[None]"]
+    ) -> ExitReport:
+        ended = asyncio.ensure_future(life.guest.hypervisor.wait())
+        asked = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait((ended, asked), return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                return ended.result()
+            self.state.stopping()
+            self._say(f"Shutting down {name}")
+            await _cancel(*helpers)
+            with contextlib.suppress(TransportError):
+                await life.transport.close()
+            reached_ssh = life.was_ready or life.word.ssh
+            outcome = await life.guest.hypervisor.stop(grace_s=POWERDOWN_GRACE_S if reached_ssh else EARLY_GRACE_S)
+            self._say(f"The guest has ended ({outcome})")
+            return await ended
+        finally:
+            await _cancel(ended, asked)
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    async def _forget(self, name: str, life: _Life) -> None:
+        with contextlib.suppress(TransportError):
+            await life.transport.close()
+        for file in (FileName.DRIVER_FACTS, FileName.BOOT_FACTS):
+            self.store.remove(name, file)
+
+    def _farewell(self, report: ExitReport) -> int:
+        if report.asked or report.exit_code in (0, None):
+            self.state.exiting()
+            return 0
+        sentence = f"the hypervisor ended with exit code {report.exit_code}"
+        self.state.exiting(errors=(sentence, *report.log_tail), hint=f"see `{FileName.QEMU_LOG}`")
+        return 1
+
+    def _say(self, message: str, level: Level = Level.INFO) -> None:
+        self.log.emit(Note(message=message, level=level))
+
+
+def _is_kernel_line(line: str) -> bool:
+    """Whether a console line comes from a kernel or what it started, and not from firmware or a boot loader."""
+    return line.startswith("[") or "Linux version" in line or "systemd" in line or "login:" in line or "lima" in line
+
+
+async def _cancel(*tasks: "asyncio.Future[Any]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
