@@ -8,15 +8,16 @@ import os
 import tempfile
 from collections.abc import Iterator
 
-from lima.adapters.ssh.runner import program, run
 from lima.domain.errors import HypervisorError, StorageError
+from lima.ports.process_runner import ProcessRunner
 from lima.ports.ssh_keys import HostKey
 
 
 class OpensshKeys:
     """Keys under LIMA_HOME/_config, by the ssh-keygen of this host."""
 
-    def __init__(self, *, config_dir: str, home: str) -> None:
+    def __init__(self, *, config_dir: str, home: str, runner: ProcessRunner) -> None:
+        self._runner = runner
         self._config_dir = config_dir
         self._dot_ssh = os.path.join(home, ".ssh")
         self._identity = os.path.join(config_dir, "user")
@@ -44,7 +45,7 @@ class OpensshKeys:
     async def new_host_key(self) -> HostKey:
         with tempfile.TemporaryDirectory(prefix="lima-hostkey-") as folder:
             path = os.path.join(folder, "key")
-            await _generate(path, comment="")
+            await self._generate(path, comment="")
             with open(path, encoding="ascii") as private, open(path + ".pub", encoding="ascii") as public:
                 return HostKey(private=private.read(), public=" ".join(public.read().split()[:2]))
 
@@ -57,9 +58,17 @@ class OpensshKeys:
         for leftover in (aside, aside + ".pub"):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(leftover)
-        await _generate(aside, comment="lima")
+        await self._generate(aside, comment="lima")
         os.replace(aside + ".pub", self._identity + ".pub")
         os.replace(aside, self._identity)
+
+    async def _generate(self, path: str, *, comment: str) -> None:
+        keygen = self._runner.find("ssh-keygen", purpose="making ssh keys")
+        done = await self._runner.run((keygen, "-t", "ed25519", "-q", "-N", "", "-C", comment, "-f", path))
+        if done.exit_code != 0:
+            raise HypervisorError(
+                f"ssh-keygen failed: {done.complaint}", hint=f"is `{os.path.dirname(path)}` writable?"
+            )
 
     def _public_files(self) -> tuple[str, ...]:
         try:
@@ -67,13 +76,6 @@ class OpensshKeys:
         except OSError:
             return ()
         return tuple(os.path.join(self._dot_ssh, name) for name in names if name.endswith(".pub"))
-
-
-async def _generate(path: str, *, comment: str) -> None:
-    keygen = program("ssh-keygen", purpose="making ssh keys")
-    done = await run((keygen, "-t", "ed25519", "-q", "-N", "", "-C", comment, "-f", path))
-    if done.exit_code != 0:
-        raise HypervisorError(f"ssh-keygen failed: {done.complaint}", hint=f"is `{os.path.dirname(path)}` writable?")
 
 
 def _read_public_key(path: str) -> str | None:

@@ -12,13 +12,13 @@ import re
 import shlex
 import socket
 
-from lima.adapters.ssh.runner import Finished, program, run
 from lima.domain.errors import (
     AuthenticationError,
     HostKeyMismatchError,
     TransportError,
     UnreachableError,
 )
+from lima.ports.process_runner import Finished, ProcessRunner
 from lima.ports.transport import RemoteResult
 
 BANNER_S = 2.0
@@ -44,8 +44,10 @@ class OpensshTransport:
         port: int,
         options: tuple[str, ...],
         control_path: str,
+        runner: ProcessRunner,
         ssh: tuple[str, ...] = ("ssh",),
     ) -> None:
+        self._runner = runner
         self._name = name
         self._host = host
         self._port = port
@@ -76,7 +78,7 @@ class OpensshTransport:
         self._remove_stale_socket()
         # the master's own options come first: OpenSSH takes the first value it meets
         master = ("-o", "ControlMaster=yes", "-o", f"ConnectTimeout={CONNECT_S}", "-o", "ServerAliveInterval=30")
-        done = await run((*self._command(), *master, *self._options, "-f", "-N", "-M", *self._destination()))
+        done = await self._run((*self._command(), *master, *self._options, "-f", "-N", "-M", *self._destination()))
         if done.exit_code != 0:
             raise self._error(done)
 
@@ -108,7 +110,7 @@ class OpensshTransport:
             raise UnreachableError(f"the ssh connection to instance `{self._name}` is gone")
         client = ("-o", "ControlMaster=no", "-T")
         words = (*self._command(), *client, *self._options, *self._destination(), "--", shlex.join(argv))
-        done = await run(words, stdin=stdin)
+        done = await self._run(words, stdin=stdin)
         if done.exit_code == 255 and not await self.is_connected():
             raise self._error(done)
         return RemoteResult(exit_code=done.exit_code, stdout=done.stdout, stderr=done.stderr)
@@ -120,14 +122,18 @@ class OpensshTransport:
             self._remove_stale_socket()
 
     def _command(self) -> tuple[str, ...]:
-        return (program(self._ssh[0], purpose="reaching guests"), *self._ssh[1:], "-F", "/dev/null")
+        return (self._runner.find(self._ssh[0], purpose="reaching guests"), *self._ssh[1:], "-F", "/dev/null")
+
+    async def _run(self, argv: tuple[str, ...], *, stdin: bytes = b"") -> Finished:
+        # the user's own environment: agents, askpass helpers and the like
+        return await self._runner.run(argv, stdin=stdin, inherit_env=True)
 
     def _destination(self) -> tuple[str, ...]:
         return ("-p", str(self._port), self._host)
 
     async def _control(self, request: str) -> Finished:
         words = ("-o", "ControlMaster=no", *self._options, "-O", request)
-        return await run((*self._command(), *words, *self._destination()))
+        return await self._run((*self._command(), *words, *self._destination()))
 
     async def _master_pid(self) -> int | None:
         if not os.path.exists(self._control_path):

@@ -1,0 +1,93 @@
+"""The one place that says which adapter stands behind which port, for everything but the quick path.
+
+Providers point at the factory functions of `factories`, which import inside themselves.
+"""
+
+from dependency_injector import containers, providers
+
+from lima.wiring import factories
+
+
+class Container(containers.DeclarativeContainer):
+    """Entrypoints ask it for a use case and call it; tests pass fakes to the use case instead."""
+
+    host_inspector = providers.Singleton(factories.host_inspector)
+    host_facts = providers.Singleton(factories.host_facts, host_inspector)
+    clock = providers.Singleton(factories.clock)
+    processes = providers.Singleton(factories.processes)
+    runner = providers.Singleton(factories.runner)
+    ports = providers.Singleton(factories.ports)
+    store = providers.Singleton(factories.store, host_facts)
+    agent_client = providers.Singleton(factories.agent_client)
+    agent_launcher = providers.Singleton(factories.agent_launcher, store, processes, clock)
+    agent_events = providers.Singleton(factories.agent_events, clock)
+    guest_progress = providers.Singleton(factories.guest_progress)
+    ssh_keys = providers.Singleton(factories.ssh_keys, host_facts, runner)
+    ssh_client = providers.Singleton(factories.ssh_client, host_facts)
+    template_parser = providers.Singleton(factories.template_parser)
+    template_source = providers.Singleton(factories.template_source, host_facts)
+    disk_tool = providers.Singleton(factories.disk_tool)
+    image_builder = providers.Singleton(factories.image_builder, host_facts, runner)
+    image_store = providers.Singleton(factories.image_store, host_facts, image_builder)
+    accelerator_probe = providers.Singleton(factories.accelerator_probe, host_facts)
+    hypervisor = providers.Factory(factories.hypervisor, host_facts)
+    seed_writer = providers.Singleton(factories.seed_writer)
+    summary_cache = providers.Singleton(factories.summary_cache, host_facts)
+
+    resolve_instance = providers.Factory(factories.resolve_instance, store, template_parser, host_facts)
+    observe_instance = providers.Factory(factories.observe_instance, store, agent_client)
+    prepare_instance = providers.Factory(factories.prepare_instance, store, image_store, disk_tool)
+    create_instance = providers.Factory(
+        factories.create_instance,
+        store,
+        processes,
+        template_source,
+        resolve_instance,
+        prepare_instance,
+        accelerator_probe,
+        host_facts,
+    )
+    stop_instance = providers.Factory(factories.stop_instance, store, processes, observe_instance)
+    start_instance = providers.Factory(
+        factories.start_instance,
+        store,
+        processes,
+        observe_instance,
+        resolve_instance,
+        create_instance.provider,
+        prepare_instance,
+        stop_instance.provider,
+        agent_launcher,
+        clock,
+    )
+    restart_instance = providers.Factory(
+        factories.restart_instance, store, observe_instance, stop_instance.provider, start_instance.provider
+    )
+    delete_instance = providers.Factory(
+        factories.delete_instance, store, processes, observe_instance, stop_instance.provider
+    )
+    list_instances = providers.Factory(
+        factories.list_instances, store, agent_client, summary_cache, resolve_instance, host_facts
+    )
+    run_shell = providers.Factory(factories.run_shell, host_facts)
+    show_info = providers.Factory(factories.show_info, host_facts, template_source, accelerator_probe)
+    check_host = providers.Factory(factories.check_host, host_inspector, accelerator_probe)
+
+    write_seed = providers.Factory(factories.write_seed, store, seed_writer, ssh_keys, host_facts)
+    plan_machine = providers.Factory(factories.plan_machine, store, disk_tool, host_facts)
+    boot_guest = providers.Factory(
+        factories.boot_guest, store, plan_machine, accelerator_probe, ports, host_facts, hypervisor.provider
+    )
+    connect_guest = providers.Factory(factories.connect_guest, store, ssh_keys, ssh_client, runner)
+    supervise = providers.Factory(
+        factories.supervise,
+        store,
+        clock,
+        resolve_instance,
+        write_seed,
+        boot_guest,
+        connect_guest,
+        accelerator_probe,
+        guest_progress,
+        hypervisor.provider,
+    )

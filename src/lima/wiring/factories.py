@@ -1,0 +1,428 @@
+"""One small function an object, the import inside: what is not asked for is not loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lima.adapters.bootstrap.builder import BootstrapBuilder
+    from lima.adapters.cidata.iso import IsoSeedWriter
+    from lima.adapters.codec.yaml_reader import YamlTemplateParser
+    from lima.adapters.filesystem.instances import FilesystemInstanceStore
+    from lima.adapters.filesystem.summaries import FileSummaryCache
+    from lima.adapters.hostagent.client import SocketHostAgentClient
+    from lima.adapters.hostagent.event_writer import DescriptorEventLog
+    from lima.adapters.hostagent.launcher import DetachedLauncher
+    from lima.adapters.hostagent.progress_port import SocketProgressSource
+    from lima.adapters.images.store import CachedImageStore
+    from lima.adapters.qemu.accelerator import QemuAcceleratorProbe
+    from lima.adapters.qemu.disks import QemuDiskTool
+    from lima.adapters.qemu.hypervisor import QemuHypervisor
+    from lima.adapters.ssh.client_info import OpensshClient
+    from lima.adapters.ssh.keys import OpensshKeys
+    from lima.adapters.ssh.openssh import OpensshTransport
+    from lima.adapters.system.clock import SystemClock
+    from lima.adapters.system.host import SystemHostInspector
+    from lima.adapters.system.ports import LoopbackPorts
+    from lima.adapters.system.processes import SystemProcessTable
+    from lima.adapters.system.runner import AsyncProcessRunner
+    from lima.adapters.templates.source import TemplateFiles
+    from lima.application.agent_state import AgentState
+    from lima.application.boot_guest import BootGuest
+    from lima.application.connect_guest import ConnectGuest
+    from lima.application.create_instance import CreateInstance
+    from lima.application.delete_instance import DeleteInstance
+    from lima.application.observe_instance import ObserveInstance
+    from lima.application.plan_machine import PlanMachine
+    from lima.application.prepare_instance import PrepareInstance
+    from lima.application.resolve_instance import ResolveInstance
+    from lima.application.restart_instance import RestartInstance
+    from lima.application.start_instance import StartInstance
+    from lima.application.stop_instance import StopInstance
+    from lima.application.supervise import Supervise
+    from lima.application.write_seed import WriteSeed
+    from lima.domain.config import InstanceConfig
+    from lima.domain.host import HostFacts
+    from lima.domain.sshconfig import SshTarget
+    from lima.ports.events import EventSink
+    from lima.ports.image_builder import ImageBuilder
+
+
+def version() -> str:
+    """The version that instances are stamped with."""
+    from lima._version import __version__
+
+    return __version__
+
+
+# --- adapters --------------------------------------------------------------------------------------------------------
+
+
+def host_inspector() -> SystemHostInspector:
+    from lima.adapters.system.host import SystemHostInspector
+
+    return SystemHostInspector()
+
+
+def host_facts(inspector: SystemHostInspector) -> HostFacts:
+    return inspector.facts()
+
+
+def clock() -> SystemClock:
+    from lima.adapters.system.clock import SystemClock
+
+    return SystemClock()
+
+
+def processes() -> SystemProcessTable:
+    from lima.adapters.system.processes import SystemProcessTable
+
+    return SystemProcessTable()
+
+
+def ports() -> LoopbackPorts:
+    from lima.adapters.system.ports import LoopbackPorts
+
+    return LoopbackPorts()
+
+
+def store(facts: HostFacts) -> FilesystemInstanceStore:
+    from lima.adapters.filesystem.instances import FilesystemInstanceStore
+
+    return FilesystemInstanceStore(facts.lima_home)
+
+
+def agent_client() -> SocketHostAgentClient:
+    from lima.adapters.hostagent.client import SocketHostAgentClient
+
+    return SocketHostAgentClient()
+
+
+def agent_launcher(
+    instances: FilesystemInstanceStore, table: SystemProcessTable, _clock: SystemClock
+) -> DetachedLauncher:
+    from lima.adapters.hostagent.launcher import DetachedLauncher
+    from lima.wiring.locations import self_command
+
+    return DetachedLauncher(self_command(), directory=instances.directory, processes=table)
+
+
+def agent_events(the_clock: SystemClock) -> DescriptorEventLog:
+    from lima.adapters.hostagent.event_writer import DescriptorEventLog
+
+    return DescriptorEventLog(1, the_clock)
+
+
+def guest_progress() -> SocketProgressSource:
+    from lima.adapters.hostagent.progress_port import SocketProgressSource
+
+    return SocketProgressSource()
+
+
+def runner() -> AsyncProcessRunner:
+    from lima.adapters.system.runner import AsyncProcessRunner
+
+    return AsyncProcessRunner()
+
+
+def ssh_keys(facts: HostFacts, processes_runner: AsyncProcessRunner) -> OpensshKeys:
+    from lima.adapters.ssh.keys import OpensshKeys
+
+    return OpensshKeys(config_dir=f"{facts.lima_home}/_config", home=facts.home, runner=processes_runner)
+
+
+def ssh_client(facts: HostFacts) -> OpensshClient:
+    from lima.adapters.ssh.client_info import OpensshClient
+
+    return OpensshClient(ssh_variable=facts.env("SSH"), cache_file=f"{facts.cache_dir}/ssh-version.json")
+
+
+def make_transport(
+    target: SshTarget,
+    options: tuple[tuple[str, str], ...],
+    command: tuple[str, ...],
+    processes_runner: AsyncProcessRunner,
+) -> OpensshTransport:
+    from lima.adapters.ssh.openssh import OpensshTransport
+
+    words = tuple(word for key, value in options for word in ("-o", f"{key}={value}"))
+    return OpensshTransport(
+        name=target.name,
+        host=target.host,
+        port=target.port,
+        options=words,
+        control_path=target.control_path,
+        runner=processes_runner,
+        ssh=command,
+    )
+
+
+def template_parser() -> YamlTemplateParser:
+    from lima.adapters.codec.yaml_reader import YamlTemplateParser
+
+    return YamlTemplateParser()
+
+
+def template_source(facts: HostFacts) -> TemplateFiles:
+    from lima.adapters.templates.source import TemplateFiles
+    from lima.wiring.locations import data_dir
+
+    return TemplateFiles(facts=facts, built_in=(data_dir("templates"),))
+
+
+def disk_tool() -> QemuDiskTool:
+    from lima.adapters.qemu.disks import QemuDiskTool
+
+    return QemuDiskTool()
+
+
+def image_builder(facts: HostFacts, processes_runner: AsyncProcessRunner) -> BootstrapBuilder:
+    from lima.adapters.bootstrap.builder import BootstrapBuilder
+    from lima.wiring.locations import data_dir
+
+    return BootstrapBuilder(guest_dir=data_dir("guest"), facts=facts, runner=processes_runner)
+
+
+def image_store(facts: HostFacts, builder: ImageBuilder) -> CachedImageStore:
+    from lima.adapters.images.store import CachedImageStore
+
+    return CachedImageStore(cache_dir=facts.cache_dir, builder=builder, home=facts.home)
+
+
+def accelerator_probe(facts: HostFacts) -> QemuAcceleratorProbe:
+    from lima.adapters.qemu.accelerator import QemuAcceleratorProbe
+
+    return QemuAcceleratorProbe(facts=facts)
+
+
+def hypervisor(facts: HostFacts) -> QemuHypervisor:
+    from lima.adapters.qemu.hypervisor import QemuHypervisor
+
+    return QemuHypervisor(facts=facts)
+
+
+def seed_writer() -> IsoSeedWriter:
+    from lima.adapters.cidata.iso import IsoSeedWriter
+
+    return IsoSeedWriter()
+
+
+def summary_cache(facts: HostFacts) -> FileSummaryCache:
+    from lima.adapters.filesystem.summaries import FileSummaryCache
+
+    return FileSummaryCache(facts.lima_home)
+
+
+# --- use cases -------------------------------------------------------------------------------------------------------
+
+
+def resolve_instance(instances: FilesystemInstanceStore, parser: YamlTemplateParser, facts: HostFacts) -> ResolveInstance:
+    from lima.adapters.filesystem.user_config import read_user_config
+    from lima.application.resolve_instance import ResolveInstance
+
+    return ResolveInstance(
+        store=instances,
+        parser=parser,
+        facts=facts,
+        version=version(),
+        user_config=lambda file: read_user_config(facts.lima_home, file),
+    )
+
+
+def observe_instance(instances: FilesystemInstanceStore, client: SocketHostAgentClient) -> ObserveInstance:
+    from lima.application.observe_instance import ObserveInstance
+
+    return ObserveInstance(store=instances, client=client)
+
+
+def prepare_instance(
+    instances: FilesystemInstanceStore, images: CachedImageStore, disks: QemuDiskTool
+) -> PrepareInstance:
+    from lima.application.prepare_instance import PrepareInstance
+
+    return PrepareInstance(store=instances, images=images, disks=disks)
+
+
+def create_instance(
+    instances: FilesystemInstanceStore,
+    table: SystemProcessTable,
+    templates: TemplateFiles,
+    resolve: ResolveInstance,
+    prepare: PrepareInstance,
+    probe: QemuAcceleratorProbe,
+    facts: HostFacts,
+    *,
+    progress: EventSink,
+) -> CreateInstance:
+    from lima.application.create_instance import CreateInstance
+
+    async def preflight(config: InstanceConfig) -> None:
+        """An accelerator for the guest's architecture: needs the emulator, so it raises where that is missing."""
+        await probe.verdict(arch=config.arch)
+
+    return CreateInstance(
+        store=instances,
+        processes=table,
+        templates=templates,
+        resolve=resolve,
+        prepare=prepare,
+        preflight=preflight,
+        facts=facts,
+        version=version(),
+        progress=progress,
+    )
+
+
+def stop_instance(
+    instances: FilesystemInstanceStore, table: SystemProcessTable, observe: ObserveInstance, *, progress: EventSink
+) -> StopInstance:
+    from lima.application.stop_instance import StopInstance
+
+    return StopInstance(store=instances, processes=table, observe=observe, progress=progress)
+
+
+def start_instance(
+    instances: FilesystemInstanceStore,
+    table: SystemProcessTable,
+    observe: ObserveInstance,
+    resolve: ResolveInstance,
+    create: Callable[..., CreateInstance],
+    prepare: PrepareInstance,
+    stop: Callable[..., StopInstance],
+    launcher: DetachedLauncher,
+    the_clock: SystemClock,
+    *,
+    progress: EventSink,
+) -> StartInstance:
+    from lima.application.start_instance import StartInstance
+
+    return StartInstance(
+        store=instances,
+        processes=table,
+        observe=observe,
+        resolve=resolve,
+        create=create(progress=progress),
+        prepare=prepare,
+        stop=stop(progress=progress),
+        launcher=launcher,
+        clock=the_clock,
+        progress=progress,
+    )
+
+
+def restart_instance(
+    instances: FilesystemInstanceStore,
+    observe: ObserveInstance,
+    stop: Callable[..., StopInstance],
+    start: Callable[..., StartInstance],
+    *,
+    progress: EventSink,
+) -> RestartInstance:
+    from lima.application.restart_instance import RestartInstance
+
+    return RestartInstance(
+        store=instances,
+        observe=observe,
+        stop=stop(progress=progress),
+        start=start(progress=progress),
+        progress=progress,
+    )
+
+
+def delete_instance(
+    instances: FilesystemInstanceStore,
+    table: SystemProcessTable,
+    observe: ObserveInstance,
+    stop: Callable[..., StopInstance],
+    *,
+    progress: EventSink,
+) -> DeleteInstance:
+    from lima.application.delete_instance import DeleteInstance
+
+    return DeleteInstance(
+        store=instances, processes=table, observe=observe, stop=stop(progress=progress), progress=progress
+    )
+
+
+# --- the host agent's ------------------------------------------------------------------------------------------------
+
+
+def write_seed(
+    instances: FilesystemInstanceStore, writer: IsoSeedWriter, keys: OpensshKeys, facts: HostFacts
+) -> WriteSeed:
+    from lima.adapters.cidata.scripts import load_boot_scripts
+    from lima.application.write_seed import WriteSeed
+    from lima.wiring.locations import data_dir
+
+    def boot_scripts() -> Mapping[str, bytes]:
+        return load_boot_scripts(data_dir("guest"))
+
+    return WriteSeed(
+        store=instances, writer=writer, keys=keys, facts=facts, boot_scripts=boot_scripts, version=version()
+    )
+
+
+def plan_machine(instances: FilesystemInstanceStore, disks: QemuDiskTool, facts: HostFacts) -> PlanMachine:
+    from lima.application.plan_machine import PlanMachine
+
+    return PlanMachine(store=instances, disks=disks, facts=facts)
+
+
+def boot_guest(
+    instances: FilesystemInstanceStore,
+    plan: PlanMachine,
+    probe: QemuAcceleratorProbe,
+    allocator: LoopbackPorts,
+    facts: HostFacts,
+    new_hypervisor: Callable[[], QemuHypervisor],
+) -> BootGuest:
+    from lima.application.boot_guest import BootGuest
+
+    return BootGuest(
+        store=instances, plan=plan, probe=probe, ports=allocator, host=facts, new_hypervisor=new_hypervisor
+    )
+
+
+def connect_guest(
+    instances: FilesystemInstanceStore, keys: OpensshKeys, client: OpensshClient, processes_runner: AsyncProcessRunner
+) -> ConnectGuest:
+    from lima.application.connect_guest import ConnectGuest
+
+    return ConnectGuest(
+        store=instances,
+        keys=keys,
+        client=client,
+        make_transport=lambda target, options: make_transport(target, options, client.command, processes_runner),
+    )
+
+
+def supervise(
+    instances: FilesystemInstanceStore,
+    the_clock: SystemClock,
+    resolve: ResolveInstance,
+    seed: WriteSeed,
+    boot: BootGuest,
+    connect: ConnectGuest,
+    probe: QemuAcceleratorProbe,
+    progress: SocketProgressSource,
+    new_hypervisor: Callable[[], QemuHypervisor],
+    *,
+    state: AgentState,
+    log: EventSink,
+) -> Supervise:
+    from lima.application.supervise import Supervise
+
+    return Supervise(
+        store=instances,
+        clock=the_clock,
+        resolve=resolve,
+        write_seed=seed,
+        boot=boot,
+        connect=connect,
+        probe=probe,
+        progress=progress,
+        new_hypervisor=new_hypervisor,
+        state=state,
+        log=log,
+    )

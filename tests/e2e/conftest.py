@@ -1,0 +1,168 @@
+"""Real guests: a home of their own, the program as a user runs it, one cache of images for all tests."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+CACHE = os.environ.get("LIMA_TESTS_CACHE", os.path.join(REPO, ".state", "cache"))
+COLD_S = 420
+"""A Debian guest under TCG on two busy cores, image build included where it is the first."""
+WARM_S = 120
+
+
+@dataclass
+class Result:
+    code: int
+    out: str
+    err: str
+    raw: bytes = b""
+
+    def __str__(self) -> str:
+        return f"exit {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
+
+
+@dataclass
+class Home:
+    """One LIMA_HOME and the program working on it."""
+
+    path: str
+    extra_env: dict[str, str] = field(default_factory=dict)
+
+    def env(self, **more: str) -> dict[str, str]:
+        base = {key: value for key, value in os.environ.items() if not key.startswith("LIMA_")}
+        base |= {"LIMA_HOME": self.path, "XDG_CACHE_HOME": CACHE, "PYTHONPATH": os.path.join(REPO, "src")}
+        return base | self.extra_env | more
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "lima", *words]
+
+    def limactl(
+        self, *words: str, stdin: bytes | None = None, timeout: float = WARM_S, env: dict[str, str] | None = None
+    ) -> Result:
+        done = subprocess.run(
+            self.command(*words),
+            input=stdin if stdin is not None else b"",
+            capture_output=True,
+            timeout=timeout,
+            env=self.env(**(env or {})),
+            check=False,
+        )
+        return Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"), done.stdout)
+
+    def ok(self, *words: str, **kwargs: Any) -> Result:
+        result = self.limactl(*words, **kwargs)
+        assert result.code == 0, f"limactl {' '.join(words)}: {result}"
+        return result
+
+    def spawn(self, *words: str, **env: str) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            self.command(*words),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self.env(**env),
+            start_new_session=True,
+        )
+
+    def directory(self, name: str) -> str:
+        return os.path.join(self.path, name)
+
+    def file(self, name: str, file: str) -> str:
+        return os.path.join(self.path, name, file)
+
+    def read(self, name: str, file: str) -> str:
+        with open(self.file(name, file), encoding="utf-8", errors="replace") as handle:
+            return handle.read()
+
+    def pid(self, name: str, file: str) -> int:
+        try:
+            return int(self.read(name, file))
+        except (FileNotFoundError, ValueError):
+            return 0
+
+    def record(self, name: str) -> dict[str, Any]:
+        lines = self.ok("list", "--json", name).out.splitlines()
+        assert len(lines) == 1, lines
+        record: dict[str, Any] = json.loads(lines[0])
+        return record
+
+    def status(self, name: str) -> str:
+        return str(self.record(name)["status"])
+
+    def processes(self, name: str) -> list[int]:
+        """Pids of everything whose command line names the instance directory (or the host agent of the instance)."""
+        found = []
+        for entry in os.listdir("/proc"):
+            if not entry.isdigit():
+                continue
+            with contextlib.suppress(OSError), open(f"/proc/{entry}/cmdline", "rb") as handle:
+                if (self.directory(name) + "/").encode() in handle.read() and not is_zombie(int(entry)):
+                    found.append(int(entry))
+        return sorted(found)
+
+
+def is_zombie(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as handle:
+            return handle.read().rpartition(b")")[2].split()[0] == b"Z"
+    except OSError:
+        return True
+
+
+def is_alive(pid: int) -> bool:
+    return pid > 0 and os.path.exists(f"/proc/{pid}") and not is_zombie(pid)
+
+
+def wait_for(condition: Callable[[], Any], *, seconds: float, what: str) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.1)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+@contextlib.contextmanager
+def fresh_home(**extra_env: str) -> Iterator[Home]:
+    # short, for the sake of socket paths
+    path = tempfile.mkdtemp(prefix="lima-", dir="/tmp")
+    home = Home(path, extra_env)
+    try:
+        yield home
+    finally:
+        for name in os.listdir(path):
+            for pid in home.processes(name) if not name.startswith(("_", ".")) else []:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def home() -> Iterator[Home]:
+    with fresh_home() as fresh:
+        yield fresh
+
+
+@pytest.fixture(scope="module")
+def shared_home() -> Iterator[Home]:
+    with fresh_home() as fresh:
+        yield fresh
+
+
+@pytest.fixture(scope="module")
+def tiny(shared_home: Home) -> Home:
+    """A running instance `tiny`, shared by tests that only look."""
+    shared_home.ok("start", "--tty=false", "template:tiny", timeout=COLD_S)
+    return shared_home

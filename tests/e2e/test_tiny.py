@@ -1,0 +1,130 @@
+"""The tiny guest: everything about a healthy life, in seconds."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from tests.e2e.conftest import WARM_S, Home, is_alive, wait_for
+
+pytestmark = [pytest.mark.guest, pytest.mark.needs_qemu]
+
+
+def test_uname_comes_from_the_guest(tiny: Home) -> None:
+    assert tiny.ok("shell", "tiny", "uname", "-n").out.strip() == "lima-tiny"
+
+
+def test_exit_status_of_the_guest_command_passes_through(tiny: Home) -> None:
+    assert tiny.limactl("shell", "tiny", "sh", "-c", "exit 7").code == 7
+
+
+def test_flags_after_the_instance_reach_the_guest(tiny: Home) -> None:
+    assert "BusyBox" in tiny.limactl("shell", "tiny", "ls", "--help").err + tiny.limactl("shell", "tiny", "ls", "--help").out
+
+
+def test_ten_megabytes_through_cat_come_back_identical(tiny: Home) -> None:
+    payload = os.urandom(10_000_000)
+    result = tiny.ok("shell", "tiny", "cat", stdin=payload)
+    assert result.raw == payload
+
+
+def test_user_is_the_configured_one_and_may_become_root(tiny: Home) -> None:
+    assert tiny.ok("shell", "tiny", "sudo", "id", "-u").out.strip() == "0"
+    assert tiny.ok("shell", "tiny", "id", "-u").out.strip() == "1000"
+
+
+def test_lima_wrapper_runs_in_the_instance_it_is_told(tiny: Home) -> None:
+    program = "import sys; from lima.entrypoints.cli.main import lima; sys.exit(lima())"
+    done = subprocess.run(
+        [tiny.command()[0], "-c", program, "uname", "-n"],
+        env=tiny.env(LIMA_INSTANCE="tiny"),
+        capture_output=True,
+        timeout=WARM_S,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert done.stdout.decode().strip() == "lima-tiny", done.stderr
+
+
+def test_second_start_starts_no_process(tiny: Home) -> None:
+    before = tiny.processes("tiny")
+    result = tiny.ok("start", "tiny")
+    assert "already running" in result.err
+    assert tiny.processes("tiny") == before
+
+
+def test_list_and_info_agree_with_the_machine(tiny: Home) -> None:
+    record = tiny.record("tiny")
+    assert record["status"] == "Running"
+    assert record["hostAgentPID"] == tiny.pid("tiny", "ha.pid")
+    assert record["driverPID"] == tiny.pid("tiny", "qemu.pid")
+    assert record["sshLocalPort"] > 0
+    assert json.loads(tiny.ok("info").out)["limaHome"] == tiny.path
+
+
+def test_events_have_the_shape_of_the_reference(tiny: Home) -> None:
+    events = [json.loads(line) for line in tiny.read("tiny", "ha.stdout.log").splitlines()]
+    assert events
+    assert all(set(event) == {"time", "status"} for event in events)
+    running = [index for index, event in enumerate(events) if event["status"].get("running")]
+    assert "sshLocalPort" in events[0]["status"]
+    assert running
+    assert not any(event["status"].get("exiting") for event in events)
+
+
+def test_delete_of_a_running_instance_is_refused_without_force(tiny: Home) -> None:
+    result = tiny.limactl("delete", "tiny")
+    assert result.code == 1
+    assert "expected status `Stopped`, got `Running`" in result.err
+    assert tiny.status("tiny") == "Running"
+
+
+def test_plain_ssh_with_the_written_configuration_works(tiny: Home) -> None:
+    done = subprocess.run(
+        ["ssh", "-F", tiny.file("tiny", "ssh.config"), "lima-tiny", "hostname"],
+        capture_output=True,
+        timeout=WARM_S,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert done.stdout.decode().strip() == "lima-tiny", done.stderr
+
+
+def test_stop_start_stop_delete_leave_nothing_but_the_cache(home: Home) -> None:
+    home.ok("start", "--tty=false", "template:tiny", timeout=WARM_S)
+    home.ok("stop", "tiny")
+    assert home.status("tiny") == "Stopped"
+    assert home.processes("tiny") == []
+    home.ok("start", "tiny")
+    assert home.ok("shell", "tiny", "hostname").out.strip() == "lima-tiny"
+    home.ok("stop", "tiny")
+    home.ok("delete", "tiny")
+    assert [name for name in os.listdir(home.path) if not name.startswith("_")] == []
+    assert home.processes("tiny") == []
+
+
+def test_stop_by_force_and_delete_by_force(home: Home) -> None:
+    home.ok("start", "--tty=false", "template:tiny", timeout=WARM_S)
+    home.ok("stop", "-f", "tiny")
+    assert (home.status("tiny"), home.processes("tiny")) == ("Stopped", [])
+    home.ok("start", "tiny")
+    home.ok("delete", "-f", "tiny")
+    assert (os.path.exists(home.directory("tiny")), home.processes("tiny")) == (False, [])
+
+
+def test_poweroff_inside_ends_in_stopped_and_reboot_comes_back_ready(home: Home) -> None:
+    home.ok("start", "--tty=false", "template:tiny", timeout=WARM_S)
+    boot = home.ok("shell", "tiny", "cat", "/proc/sys/kernel/random/boot_id").out
+    home.limactl("shell", "tiny", "sudo", "reboot")
+
+    def rebooted() -> bool:
+        now = home.limactl("shell", "tiny", "cat", "/proc/sys/kernel/random/boot_id")
+        return now.code == 0 and now.out != boot
+
+    wait_for(rebooted, seconds=60, what="another boot id after reboot")
+    wait_for(lambda: not home.record("tiny").get("errors"), seconds=30, what="ready after reboot")
+    agent = home.pid("tiny", "ha.pid")
+    home.limactl("shell", "tiny", "sudo", "poweroff")
+    wait_for(lambda: not is_alive(agent), seconds=60, what="the host agent ends with its guest")
+    assert home.status("tiny") == "Stopped"
