@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from lima.domain.cidata import HostKeyPair, SeedRequest, render_cloud_config, render_seed
 from lima.domain.config import InstanceConfig
+from lima.domain.defaults import mac_address
 from lima.domain.host import HostFacts
 from lima.domain.instance import FileName
 from lima.domain.proxies import guest_proxies
@@ -32,6 +33,7 @@ class WriteSeed:
             name=name,
             config=config,
             authorized_keys=self.keys.authorized(with_dot_ssh=config.ssh.load_dot_ssh_pub_keys),
+            mac_address=mac_address(self.facts.machine_id, self.store.directory(name)),
             host_key=HostKeyPair(private=host_key.private, public=host_key.public),
             lima_version=self.version,
             proxies=guest_proxies(config.env, dict(self.facts.environment) if config.propagate_proxy_env else {}),

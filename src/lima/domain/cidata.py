@@ -1,6 +1,35 @@
-"""The seed: files that a guest reads at boot, rendered from values."""
+"""The seed: files that a guest reads at boot, rendered from values. Source: reference, runtime §6.
 
+One seed serves cloud-init, our own first-boot unit and the tiny guest. YAML is written as JSON: every JSON text is
+YAML, and no value, however hostile, can leave its quotes.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from lima.domain.config import InstanceConfig, Provision, ProvisionMode
+from lima.domain.errors import TemplateInvalidError
+from lima.domain.instance import hostname
+
+GATEWAY = "192.168.5.2"
+SLIRP_DNS = "192.168.5.3"
+GUEST_IP = "192.168.5.15"
+MOUNT_POINT = "/mnt/lima-cidata"
+PER_BOOT_SCRIPT = "/var/lib/cloud/scripts/per-boot/00-lima.boot.sh"
+PER_BOOT = f"""\
+#!/bin/sh
+# Mounts the seed and hands over to its boot.sh, at every boot.
+set -eu
+mkdir -p -m 0700 {MOUNT_POINT}
+if ! grep -q ' {MOUNT_POINT} ' /proc/mounts; then
+\tmount -o ro,mode=0700,dmode=0700,overriderockperm,exec,uid=0 /dev/disk/by-label/cidata {MOUNT_POINT}
+fi
+export LIMA_CIDATA_MNT={MOUNT_POINT}
+exec {MOUNT_POINT}/boot.sh
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,3 +47,190 @@ class Seed:
 
     instance_id: str
     files: tuple[SeedFile, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostKeyPair:
+    """An ed25519 host key: OpenSSH's private format, and `ssh-ed25519 AAAA…`."""
+
+    private: str
+    public: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedRequest:
+    """What a seed is made of. `proxies` are pairs for the guest's environment."""
+
+    name: str
+    config: InstanceConfig
+    mac_address: str
+    authorized_keys: tuple[str, ...]
+    host_key: HostKeyPair | None
+    lima_version: str
+    proxies: tuple[tuple[str, str], ...] = ()
+    debug: bool = False
+
+
+def render_seed(request: SeedRequest, boot_scripts: Mapping[str, bytes]) -> Seed:
+    """The seed. `boot_scripts`: path on the volume → content. Raises: TemplateInvalidError (a value that would break
+    a line)."""
+    draft = _files(request, boot_scripts, instance_id="")
+    digest = hashlib.sha256()
+    for file in draft:
+        digest.update(f"{file.path} {file.mode:o} {len(file.content)}\n".encode() + file.content)
+    instance_id = f"iid-{digest.hexdigest()[:16]}"
+    return Seed(instance_id=instance_id, files=tuple(_files(request, boot_scripts, instance_id=instance_id)))
+
+
+def render_cloud_config(request: SeedRequest) -> str:
+    """`cloud-config.yaml`: what a person may want to see. No private key, no scripts."""
+    shown = {key: value for key, value in _user_data(request).items() if key not in ("write_files", "ssh_keys")}
+    return _cloud_config(shown)
+
+
+def _files(request: SeedRequest, boot_scripts: Mapping[str, bytes], *, instance_id: str) -> list[SeedFile]:
+    config = request.config
+    environment = sorted({**dict(config.env), **dict(request.proxies)}.items())
+    text = {
+        "meta-data": _json({"instance-id": instance_id, "local-hostname": hostname(request.name)}),
+        "user-data": _cloud_config(_user_data(request)),
+        "network-config": _json(_network_config(request)),
+        "lima.env": _lines(_lima_env(request, instance_id)),
+        "param.env": _lines((f"PARAM_{key}", value) for key, value in sorted(config.param)),
+        "etc_environment": "#LIMA-START\n" + _lines(environment) + "#LIMA-END\n",
+        "ssh_authorized_keys": "".join(f"{key}\n" for key in request.authorized_keys),
+    }
+    files = [SeedFile(path=path, content=content.encode()) for path, content in text.items()]
+    if request.host_key is not None:
+        private = request.host_key.private.encode()
+        files.append(SeedFile(path="ssh_host_ed25519_key", content=private, mode=0o600))
+    files += [
+        SeedFile(path=path, content=content, mode=0o755 if path.endswith(".sh") or "util/" in path else 0o644)
+        for path, content in sorted(boot_scripts.items())
+    ]
+    for index, step in enumerate(config.provision):
+        files += _provision(index, step)
+    return files
+
+
+def _provision(index: int, step: Provision) -> list[SeedFile]:
+    if step.mode is ProvisionMode.BOOT:
+        return []
+    folder = f"provision.{step.mode}"
+    content = step.content if step.mode is ProvisionMode.DATA else step.script
+    return [SeedFile(path=f"{folder}/{index:08d}", content=content.encode(), mode=0o755)]
+
+
+def _user_data(request: SeedRequest) -> dict[str, Any]:
+    config = request.config
+    user = config.user
+    sudo = "ALL=(ALL) NOPASSWD:ALL" if user.passwordless_sudo else "ALL=(ALL) ALL"
+    data: dict[str, Any] = {"growpart": {"mode": "auto", "devices": ["/"]}}
+    if config.upgrade_packages:
+        data |= {"package_update": True, "package_upgrade": True, "package_reboot_if_required": True}
+    if config.timezone:
+        data["timezone"] = config.timezone
+    data["users"] = [
+        {
+            "name": user.name,
+            "uid": str(user.uid),
+            "gecos": "".join(c for c in user.comment if c.isprintable() and c not in ":,"),
+            "homedir": user.home,
+            "shell": user.shell,
+            "sudo": sudo,
+            "lock_passwd": user.passwordless_sudo,
+            "ssh-authorized-keys": list(request.authorized_keys),
+        }
+    ]
+    if request.host_key is not None:
+        data["ssh_deletekeys"] = True
+        data["ssh_genkeytypes"] = []
+        data["ssh_keys"] = {
+            "ed25519_private": request.host_key.private,
+            "ed25519_public": request.host_key.public,
+        }
+    data["write_files"] = [
+        {"path": PER_BOOT_SCRIPT, "owner": "root:root", "permissions": "0755", "content": PER_BOOT}
+    ]
+    if config.dns:
+        data |= {"manage_resolv_conf": True, "resolv_conf": {"nameservers": list(config.dns)}}
+    if config.ca_certs.remove_defaults or config.ca_certs.certs:
+        data["ca_certs"] = {"remove_defaults": config.ca_certs.remove_defaults, "trusted": list(config.ca_certs.certs)}
+    commands = [["sh", "-c", step.script] for step in config.provision if step.mode is ProvisionMode.BOOT]
+    if commands:
+        data["bootcmd"] = commands
+    return data
+
+
+def _network_config(request: SeedRequest) -> dict[str, Any]:
+    interface = {
+        "match": {"macaddress": request.mac_address},
+        "dhcp4": True,
+        "set-name": "eth0",
+        "dhcp-identifier": "mac",
+    }
+    return {"version": 2, "ethernets": {"eth0": interface}}
+
+
+def _lima_env(request: SeedRequest, instance_id: str) -> list[tuple[str, str]]:
+    config = request.config
+    user = config.user
+    values = [
+        ("DEBUG", "true" if request.debug else "false"),
+        ("IID", instance_id),
+        ("NAME", request.name),
+        ("USER", user.name),
+        ("UID", str(user.uid)),
+        ("COMMENT", user.comment),
+        ("HOME", user.home),
+        ("SHELL", user.shell),
+        ("HOSTHOME_MOUNTPOINT", ""),
+        ("MOUNTS", "0"),
+        ("MOUNTTYPE", ""),
+        ("DISKS", "0"),
+        ("GUEST_INSTALL_PREFIX", config.guest_install_prefix),
+        ("UPGRADE_PACKAGES", "1" if config.upgrade_packages else ""),
+        ("CONTAINERD_USER", ""),
+        ("CONTAINERD_SYSTEM", ""),
+        ("SLIRP_DNS", SLIRP_DNS),
+        ("SLIRP_GATEWAY", GATEWAY),
+        ("SLIRP_IP_ADDRESS", GUEST_IP),
+        ("UDP_DNS_LOCAL_PORT", "0"),
+        ("TCP_DNS_LOCAL_PORT", "0"),
+        ("ROSETTA_ENABLED", "false"),
+        ("ROSETTA_BINFMT", "false"),
+        ("SKIP_DEFAULT_DEPENDENCY_RESOLUTION", ""),
+        ("VMTYPE", config.vm_type),
+        ("VSOCK_PORT", "0"),
+        ("VIRTIO_PORT", ""),
+        ("PLAIN", "1" if config.plain else ""),
+        ("NO_CLOUD_INIT", ""),
+        ("PASSWORDLESS_SUDO", "1" if user.passwordless_sudo else ""),
+    ]
+    for index, step in enumerate(config.provision):
+        if step.mode is ProvisionMode.DATA:
+            prefix = f"DATAFILE_{index:08d}"
+            values += [
+                (f"{prefix}_OVERWRITE", "true" if step.overwrite else "false"),
+                (f"{prefix}_OWNER", step.owner),
+                (f"{prefix}_PATH", step.path),
+                (f"{prefix}_PERMISSIONS", step.permissions),
+            ]
+    return [(f"LIMA_CIDATA_{key}", value) for key, value in values]
+
+
+def _lines(pairs: Any) -> str:
+    lines = []
+    for key, value in pairs:
+        if any(c in f"{key}{value}" for c in "\n\r\0"):
+            raise TemplateInvalidError((f"{key}: must not contain a line break",))
+        lines.append(f"{key}={value}\n")
+    return "".join(lines)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+
+
+def _cloud_config(data: Mapping[str, Any]) -> str:
+    return "#cloud-config\n" + _json(data)
