@@ -16,7 +16,7 @@ class Facts:
     `agent` and `driver` are the processes that the pid files name, once they were found to be alive and to be what
     they claim (start time and boot id where recorded, else their command line); None otherwise. `stale_*` is a pid
     file that names something else or nothing. `lock_held`: a host agent (or a command) of ours holds the lock;
-    `lock_holder` is its pid where known. `agent_is_foreign`: alive, ours by its command line, but no lock: upstream's.
+    `lock_holder` is its pid where known. `agent_is_foreign`: alive, but not the holder of our lock: upstream's.
     """
 
     has_config: bool
@@ -50,58 +50,68 @@ class AgentAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The status, why, and whether the next `start` can mend it by itself."""
+    """The status, and why."""
 
     status: Status
     reasons: tuple[str, ...] = ()
 
 
 def derive_status(facts: Facts, answer: AgentAnswer | None, *, vm_type: str = "qemu") -> Verdict:
-    """The status of an instance. `answer` is None where no agent was there to ask."""
+    """The status of an instance. `answer` is None where no agent was asked. Running implies a live driver."""
     if not facts.has_config:
-        return Verdict(status=Status.BROKEN, reasons=("`lima.yaml` is missing", *facts.problems))
+        return Verdict(status=Status.BROKEN, reasons=facts.problems or ("`lima.yaml` is missing",))
     if facts.agent is None:
-        return _without_agent(facts, vm_type)
-    if answer is not None and not answer.answered:
-        return Verdict(
-            status=Status.BROKEN,
-            reasons=(f"host agent (pid {facts.agent.pid}) does not answer on `ha.sock`", *facts.problems),
-        )
-    phase = answer.phase if answer else ""
-    errors = answer.errors if answer else ()
-    waiting = (f"not ready yet: waiting for {answer.waiting_for}",) if answer and answer.waiting_for else ()
-    if facts.driver is None:
-        if phase == "starting":
-            return Verdict(status=Status.STOPPED, reasons=(f"being started by pid {facts.agent.pid}", *facts.problems))
-        if phase == "stopping":
-            return Verdict(status=Status.STOPPED, reasons=(f"pid {facts.agent.pid} is finishing", *facts.problems))
-        return Verdict(
-            status=Status.BROKEN, reasons=("host agent is running but driver is not", *errors, *facts.problems)
-        )
-    if phase == "stopping":
-        waiting = ("being stopped",)
-    return Verdict(status=Status.RUNNING, reasons=(*waiting, *errors, *facts.problems))
+        status, reasons = _without_agent(facts, vm_type)
+    elif answer is not None and not answer.answered:
+        status, reasons = _silent_agent(facts, facts.agent)
+    elif facts.driver is None:
+        status, reasons = _without_driver(facts.agent, answer or AgentAnswer(answered=True))
+    else:
+        status, reasons = Status.RUNNING, _running(answer or AgentAnswer(answered=True))
+    return Verdict(status=status, reasons=(*reasons, *facts.problems))
 
 
-def _without_agent(facts: Facts, vm_type: str) -> Verdict:
+def _without_agent(facts: Facts, vm_type: str) -> tuple[Status, tuple[str, ...]]:
+    by_whom = f" by pid {facts.lock_holder}" if facts.lock_holder else ""
     if facts.driver is not None:
         if facts.lock_held:
-            reason = f"being recovered by pid {facts.lock_holder}" if facts.lock_holder else "being recovered"
-            return Verdict(status=Status.BROKEN, reasons=(reason, *facts.problems))
-        return Verdict(
-            status=Status.BROKEN,
-            reasons=(
-                f"{vm_type} driver is running but host agent is not (`limactl start` attaches a new one)",
-                *facts.problems,
-            ),
+            return Status.BROKEN, (f"being recovered{by_whom}",)
+        return Status.BROKEN, (
+            f"{vm_type} driver is running but host agent is not (`limactl start` attaches a new one)",
         )
-    reasons: list[str] = []
     if facts.lock_held:
-        reasons.append(f"being started by pid {facts.lock_holder}" if facts.lock_holder else "being started")
-    elif facts.stale_agent_pid and facts.stale_driver_pid:
-        reasons.append("host agent and driver died")
-    elif facts.stale_agent_pid:
-        reasons.append("host agent died")
-    elif facts.stale_driver_pid:
-        reasons.append("driver died")
-    return Verdict(status=Status.STOPPED, reasons=(*reasons, *facts.problems))
+        return Status.STOPPED, (f"being started{by_whom}",)
+    if facts.stale_agent_pid and facts.stale_driver_pid:
+        return Status.STOPPED, ("host agent and driver died",)
+    if facts.stale_agent_pid:
+        return Status.STOPPED, ("host agent died",)
+    if facts.stale_driver_pid:
+        return Status.STOPPED, ("driver died",)
+    return Status.STOPPED, ()
+
+
+def _silent_agent(facts: Facts, agent: ProcessIdentity) -> tuple[Status, tuple[str, ...]]:
+    if facts.driver is None and not facts.agent_is_foreign:
+        # ours does not listen before its first and after its last word
+        return Status.STOPPED, (f"pid {agent.pid} is starting or finishing, and does not answer on `ha.sock`",)
+    return Status.BROKEN, (f"host agent (pid {agent.pid}) does not answer on `ha.sock`",)
+
+
+def _without_driver(agent: ProcessIdentity, answer: AgentAnswer) -> tuple[Status, tuple[str, ...]]:
+    if answer.phase == "starting":
+        return Status.STOPPED, (f"being started by pid {agent.pid}", *answer.errors)
+    if answer.phase == "stopping":
+        return Status.STOPPED, (f"pid {agent.pid} is finishing", *answer.errors)
+    return Status.BROKEN, ("host agent is running but driver is not", *answer.errors)
+
+
+def _running(answer: AgentAnswer) -> tuple[str, ...]:
+    if answer.phase == "stopping":
+        return ("being stopped", *answer.errors)
+    if answer.waiting_for:
+        return (f"not ready yet: waiting for {answer.waiting_for}", *answer.errors)
+    if answer.phase in ("starting", "booting"):
+        return ("not ready yet", *answer.errors)
+    if answer.phase == "degraded":
+        return answer.errors or ("degraded",)
+    return answer.errors

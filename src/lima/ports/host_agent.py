@@ -5,6 +5,7 @@ from typing import Protocol
 
 from lima.domain.events import AgentEvent
 from lima.domain.process import ProcessIdentity
+from lima.domain.progress import Note
 from lima.domain.status import AgentAnswer
 from lima.ports.instance_store import InstanceLock
 
@@ -22,6 +23,10 @@ class HostAgentLauncher(Protocol):
 
     def follow(self, name: str, *, agent: ProcessIdentity) -> AsyncIterator[AgentEvent]:
         """Its events from the start of the log on, as they come; ends when the agent has ended."""
+        ...
+
+    def records(self, name: str, *, agent: ProcessIdentity) -> AsyncIterator[Note]:
+        """What it logs, from the start of the log on, as it comes; ends when the agent has ended."""
         ...
 
 

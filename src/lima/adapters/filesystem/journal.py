@@ -1,0 +1,135 @@
+"""Operations of several steps, written down before their first step, so that the next command ends what was begun.
+
+An entry is a file in `LIMA_HOME/_journal/`. It says what was being done to which instance, in which aside directory,
+and by which process. While that process lives the entry is its business; once it is dead:
+
+    create   the aside directory was never renamed into place: remove it (undo)
+    delete   renamed aside: remove what is left (finish); not yet renamed: nothing happened (undo)
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from lima.adapters.filesystem import atomic
+from lima.adapters.filesystem.pidfiles import identity_from
+from lima.adapters.filesystem.removal import remove_tree
+from lima.domain.instance import instance_name_problem, quote
+from lima.domain.process import ProcessIdentity
+
+FOLDER = "_journal"
+_SUFFIX = ".json"
+_UNREADABLE = ".unreadable"
+_MAX_ENTRY = 16 * 1024
+_UNIQUE = re.compile(r"[0-9]{1,10}-[0-9a-f]{8}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One operation under way. `aside` is the name of its directory in LIMA_HOME, beginning with a dot."""
+
+    operation: str
+    name: str
+    aside: str
+    holder: ProcessIdentity
+
+
+@contextmanager
+def entered(home: str, operation: str, name: str, holder: ProcessIdentity) -> Iterator[str]:
+    """Write an entry; give the absolute path of the aside directory. The entry is removed when the operation has
+    ended, unless it failed and left something aside: that is the next command's to clear away. Raises: OSError."""
+    unique = atomic.unique()
+    aside = f".{name}.{operation}-{unique}"
+    folder = f"{home}/{FOLDER}"
+    atomic.make_home(folder)
+    path = f"{folder}/{operation}-{name}-{unique}{_SUFFIX}"
+    atomic.replace(path, _encode(Entry(operation=operation, name=name, aside=aside, holder=holder)), mode=0o600)
+    atomic.checkpoint(f"{operation}: journalled")
+    try:
+        yield f"{home}/{aside}"
+        atomic.checkpoint(f"{operation}: done")
+    finally:
+        if not os.path.lexists(f"{home}/{aside}"):
+            atomic.remove_if_there(path)
+
+
+def recover(home: str, *, is_alive: Callable[[ProcessIdentity], bool]) -> tuple[str, ...]:
+    """Finish or undo what dead processes left; one sentence for each.
+
+    Raises:
+        StorageError: what is left cannot be removed.
+    """
+    folder = f"{home}/{FOLDER}"
+    try:
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise atomic.storage_error("read", folder, error) from error
+    sentences = (_recover_entry(home, f"{folder}/{file}", is_alive) for file in names if file.endswith(_SUFFIX))
+    return tuple(sentence for sentence in sentences if sentence)
+
+
+def _recover_entry(home: str, path: str, is_alive: Callable[[ProcessIdentity], bool]) -> str:
+    with atomic.translated("recover", path):
+        try:
+            with open(path, "rb") as file:
+                content = file.read(_MAX_ENTRY)
+        except FileNotFoundError:
+            return ""  # another command has just recovered it
+        entry = _decode(content)
+        if entry is None:
+            return _set_aside(path)
+        if is_alive(entry.holder):
+            return ""
+        aside = f"{home}/{entry.aside}"
+        was_there = os.path.lexists(aside)
+        remove_tree(aside)
+        atomic.checkpoint("recover: removed")
+        atomic.remove_if_there(path)
+    if entry.operation == "create":
+        return f"Undid the unfinished creation of instance {quote(entry.name)}"
+    if was_there:
+        return f"Finished the interrupted deletion of instance {quote(entry.name)}"
+    return f"Dropped the interrupted deletion of instance {quote(entry.name)}"
+
+
+def _set_aside(path: str) -> str:
+    try:
+        os.rename(path, path + _UNREADABLE)
+    except FileNotFoundError:
+        return ""
+    return f"Ignored the unreadable journal entry {quote(path)}"
+
+
+def _encode(entry: Entry) -> bytes:
+    import json
+
+    holder = {"pid": entry.holder.pid, "startTicks": entry.holder.start_ticks, "bootId": entry.holder.boot_id}
+    record = {"operation": entry.operation, "name": entry.name, "aside": entry.aside, "holder": holder}
+    return json.dumps(record).encode() + b"\n"
+
+
+def _decode(content: bytes) -> Entry | None:
+    """The entry, or None for anything that we would not have written: it names a directory that will be removed."""
+    import json
+
+    try:
+        record: Any = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict):
+        return None
+    operation, name, aside = record.get("operation"), record.get("name"), record.get("aside")
+    holder = identity_from(record.get("holder"))
+    if operation not in ("create", "delete") or not isinstance(name, str) or not isinstance(aside, str):
+        return None
+    prefix = f".{name}.{operation}-"
+    if holder is None or instance_name_problem(name) or not aside.startswith(prefix):
+        return None
+    if not _UNIQUE.fullmatch(aside.removeprefix(prefix)):
+        return None
+    return Entry(operation=operation, name=name, aside=aside, holder=holder)
