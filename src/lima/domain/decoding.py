@@ -7,7 +7,7 @@ first walked along the type information and brought into its normal form. Source
 import difflib
 import ipaddress
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
@@ -64,7 +64,8 @@ class Decoded(Generic[T]):
 def decode(data: object, kind: type[T]) -> Decoded[T]:
     """`data` (mappings, lists, texts, numbers, booleans, None) as a `kind`."""
     walk = _Walk()
-    plain = walk.convert(data, _shape(kind), ())
+    hashable: Any = kind
+    plain = walk.convert(data, _shape(hashable), ())
     if walk.misfits:
         return Decoded(value=None, misfits=tuple(walk.misfits), unknown=tuple(walk.unknown))
     value = msgspec.convert({} if plain is _UNSET else plain, kind)
@@ -72,7 +73,7 @@ def decode(data: object, kind: type[T]) -> Decoded[T]:
 
 
 @lru_cache(maxsize=8)
-def _shape(kind: Hashable) -> inspect.Type:
+def _shape(kind: Any) -> inspect.Type:
     return inspect.type_info(kind)
 
 

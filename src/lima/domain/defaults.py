@@ -19,6 +19,7 @@ from lima.domain.decoding import decode, path_text
 from lima.domain.errors import TemplateInvalidError
 from lima.domain.host import HostFacts
 from lima.domain.image import FileRef, ImageRef
+from lima.domain.locator import BOOTSTRAP, absolute_path
 from lima.domain.machine import Arch, GuestOS
 from lima.domain.merge import merge
 from lima.domain.sizes import parse_size
@@ -36,7 +37,6 @@ from lima.domain.template import (
     VideoSection,
 )
 from lima.domain.validation import (
-    BOOTSTRAP,
     Problem,
     guest_user_problems,
     unsupported,
@@ -306,10 +306,3 @@ def _location(file: File, facts: HostFacts) -> str:
     if "://" in location or location.startswith(BOOTSTRAP):
         return location
     return absolute_path(location, facts)
-
-
-def absolute_path(path: str, facts: HostFacts) -> str:
-    """A host path with `~` written out, from the root on."""
-    if path == "~" or path.startswith("~/"):
-        return facts.home + path[1:]
-    return path if path.startswith("/") else f"{facts.working_dir.rstrip('/')}/{path.removeprefix('./')}"

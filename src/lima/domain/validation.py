@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from lima.domain.instance import quote
+from lima.domain.locator import BOOTSTRAP
 from lima.domain.machine import Arch, GuestOS
 from lima.domain.sizes import parse_size
 from lima.domain.template import File, ProvisionStep, Template, UserSection
 from lima.domain.versions import is_older, minimum_version_problem
 
 DRIVERS = ("qemu", "vz", "wsl2")
-BOOTSTRAP = "bootstrap:"
 MIN_MEMORY = 32 * 1024**2
 MIN_DISK = 1024**2
 
