@@ -17,11 +17,12 @@ class ParsedTemplate:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TemplateText:
     """What a locator led to. `origin` is where it was read, for messages; `suggested_name` is the instance name
-    that follows from the locator (empty for standard input)."""
+    that follows from the locator (empty for standard input, and where the file's name is no valid one)."""
 
     text: str
     origin: str
     suggested_name: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 class TemplateParser(Protocol):
@@ -43,5 +44,5 @@ class TemplateSource(Protocol):
         ...
 
     def names(self) -> tuple[tuple[str, str], ...]:
-        """All templates by name, with their locations."""
+        """All templates by name, sorted, with their locations; names that start with `_` are parts of others."""
         ...

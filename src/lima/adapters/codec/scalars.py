@@ -1,0 +1,71 @@
+"""What a YAML scalar means, by the rules of upstream's reader (close to YAML 1.2, with the octal trap of 1.1).
+
+Source: reference, config §1.1.
+"""
+
+import base64
+import binascii
+import math
+import re
+
+Scalar = str | int | float | bool | None
+
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+_BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_SPECIAL = {".inf": math.inf, "+.inf": math.inf, "-.inf": -math.inf, ".nan": math.nan}
+_INT = re.compile(r"([+-]?)(?:0x([0-9a-fA-F_]+)|0o([0-7_]+)|0b([01_]+)|0([0-7_]+)|([0-9][0-9_]*))")
+_BASES = (16, 8, 2, 8, 10)
+_FLOAT = re.compile(r"[+-]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9]+)?")
+_LONGEST_NUMBER = 100
+_CORE = "tag:yaml.org,2002:"
+
+
+def plain_scalar(text: str) -> Scalar:
+    """The value of a scalar without quotes and without tag."""
+    if text in _NULLS:
+        return None
+    if text in _BOOLEANS:
+        return _BOOLEANS[text]
+    number = _number(text)
+    return text if number is None else number
+
+
+def tagged_scalar(text: str, tag: str) -> Scalar:
+    """The value of a scalar with a tag. Raises: ValueError for a tag that means nothing here, or does not fit."""
+    kind = tag.removeprefix(_CORE)
+    if kind in ("!", "str", "timestamp"):
+        return text
+    if kind == "binary":
+        try:
+            return base64.b64decode("".join(text.split()), validate=True).decode()
+        except (binascii.Error, ValueError):
+            raise ValueError("the value of !!binary must be the base64 form of a UTF-8 text") from None
+    value = plain_scalar(text)
+    match kind, value:
+        case ("null", None) | ("bool", bool()):
+            return value
+        case ("int", int()) if not isinstance(value, bool):
+            return value
+        case ("float", int() | float()) if not isinstance(value, bool):
+            return float(value)
+        case ("null" | "bool" | "int" | "float", _):
+            raise ValueError(f"the value does not fit its tag !!{kind}")
+        case _:
+            raise ValueError(f"tag {tag[:60]!r} is not known here")
+
+
+def _number(text: str) -> int | float | None:
+    if len(text) > _LONGEST_NUMBER or (not text[-1].isalnum() and text[-1] != "."):
+        return None
+    special = _SPECIAL.get(text.lower())
+    if special is not None:
+        return special
+    if match := _INT.fullmatch(text):
+        digits, base = next(
+            (group, base) for group, base in zip(match.groups()[1:], _BASES, strict=True) if group is not None
+        )
+        digits = digits.replace("_", "")
+        value = int(match[1] + digits, base) if digits else None
+        # beyond 64 bits a number stays a text
+        return value if value is not None and -(2**63) <= value < 2**64 else None
+    return float(text.replace("_", "")) if _FLOAT.fullmatch(text) else None

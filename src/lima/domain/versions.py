@@ -1,0 +1,43 @@
+"""Versions of Lima, as far as rules depend on them. Source: reference, config §4.3 and §5.4."""
+
+import re
+
+_TRIPLE = re.compile(r"([0-9]+)\.([0-9]+)\.([0-9]+)")
+_SEMVER = re.compile(r"([0-9]+)\.([0-9]+)\.([0-9]+)(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?")
+
+Triple = tuple[int, int, int]
+
+
+def _triple(pattern: re.Pattern[str], text: str) -> Triple | None:
+    match = pattern.fullmatch(text)
+    return (int(match[1]), int(match[2]), int(match[3])) if match else None
+
+
+def _release(version: str) -> Triple | None:
+    """The release that a version belongs to: `v2.2.0-py0.1.0` → (2, 2, 0); None for a commit id and the like."""
+    return _triple(_TRIPLE, version.removeprefix("v").split("-", 1)[0].removesuffix(".m"))
+
+
+def at_least(version: str | None, wanted: Triple) -> bool:
+    """Whether an instance was created by `wanted` or later. None (no version file) is old, an odd text is new."""
+    if version is None:
+        return False
+    release = _release(version.strip())
+    return release is None or release >= wanted
+
+
+def is_older(tool: str, required: str) -> bool:
+    """Whether the tool is too old for what a template requires."""
+    if not tool:
+        return bool(required)
+    have, need = _release(tool), _triple(_SEMVER, required)
+    return have is not None and need is not None and have < need
+
+
+def minimum_version_problem(text: str) -> str:
+    """Why `text` cannot be a minimum version, or empty."""
+    numbers = text.removeprefix("v").split("+", 1)[0].split("-", 1)[0].split(".", 2)
+    if len(numbers) < 3:
+        return f"{text} is not in dotted-tri format"
+    bad = next((number for number in numbers if not re.fullmatch(r"[+-]?[0-9]{1,18}", number)), None)
+    return f'strconv.ParseInt: parsing "{bad}": invalid syntax' if bad is not None else ""
