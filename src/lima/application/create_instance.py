@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from lima.application.prepare_instance import PrepareInstance
 from lima.application.resolve_instance import ResolveInstance
 from lima.domain.config import InstanceConfig
-from lima.domain.errors import InstanceExistsError, LimaError
+from lima.domain.errors import CommandError, InstanceExistsError, LimaError
 from lima.domain.host import HostFacts
 from lima.domain.instance import FileName, check_instance_name, check_path_length, quote
-from lima.domain.locator import Argument, classify_argument
+from lima.domain.target import Target, choose_target
 from lima.domain.progress import Level, Note
 from lima.ports.events import EventSink
 from lima.ports.instance_store import InstanceStore
@@ -47,10 +47,10 @@ class CreateInstance:
     async def __call__(self, request: CreateRequest) -> str:
         for sentence in self.store.recover(is_alive=self.processes.is_alive):
             self._say(sentence)
-        argument = classify_argument(request.locator, name=request.name)
-        if argument.name and self.store.exists(argument.name):
-            raise self._exists(argument.name)
-        name, text, origin = self._read(argument)
+        target = choose_target(request.locator, request.name)
+        if target.name and self.store.exists(target.name):
+            raise self._exists(target.name)
+        name, text, origin = self._read(target)
         directory = self.store.directory(name)
         check_path_length(name, directory, host_os=self.facts.os)
         if self.store.exists(name):
@@ -74,13 +74,17 @@ class CreateInstance:
             lock.release()
         return name
 
-    def _read(self, argument: Argument) -> tuple[str, str, str]:
+    def _read(self, target: Target) -> tuple[str, str, str]:
         """Name, text and origin."""
-        for warning in argument.warnings:
+        source = self.templates.read(target.locator)
+        for warning in (*target.warnings, *source.warnings):
             self._say(warning, Level.WARNING)
-        source = self.templates.read(argument.locator)
-        name = check_instance_name(argument.name or source.suggested_name)
-        return name, source.text, source.origin
+        name = target.name or source.suggested_name
+        if not name:
+            raise CommandError(
+                f"no instance name follows from {quote(target.locator)}", hint="choose one with --name=NAME"
+            )
+        return check_instance_name(name), source.text, source.origin
 
     def _exists(self, name: str) -> InstanceExistsError:
         return InstanceExistsError(

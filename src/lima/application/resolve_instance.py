@@ -4,21 +4,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lima.domain.config import InstanceConfig
-from lima.domain.defaults import fill
-from lima.domain.errors import InstanceNotFoundError, TemplateInvalidError
+from lima.domain.defaults import Resolution, resolve
+from lima.domain.errors import InstanceNotFoundError
 from lima.domain.host import HostFacts
 from lima.domain.instance import FileName, quote
 from lima.domain.template import Template
-from lima.domain.validation import unsupported, validate
 from lima.ports.instance_store import InstanceStore
 from lima.ports.template_reader import TemplateParser
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
-    """The configuration, and what is worth a warning."""
+    """The configuration, the template with everything filled in (what `list --json` shows), and warnings."""
 
     config: InstanceConfig
+    filled: Template
     warnings: tuple[str, ...]
 
 
@@ -44,42 +44,41 @@ class ResolveInstance:
                 f"instance {quote(name)} does not exist",
                 hint=f"run `limactl create --name={name} template:default` to create it",
             )
-        creating = (self.store.read(name, FileName.VERSION) or b"").decode(errors="replace").strip()
-        resolved, template = self._resolve(name, content.decode(errors="surrogateescape"), version=creating)
-        later = tuple(f"{quote(name)}: {problem}; ignored" for problem in unsupported(template))
-        return Resolved(config=resolved.config, warnings=resolved.warnings + later)
+        version = self.store.read(name, FileName.VERSION)
+        creating = version.decode(errors="replace").strip() if version is not None else None
+        text = content.decode(errors="surrogateescape")
+        resolution, warnings = self._resolve(
+            name, text, version=creating, origin=f"{self.store.directory(name)}/{FileName.CONFIG}"
+        )
+        later = tuple(f"{problem}; ignored" for problem in resolution.unsupported)
+        return Resolved(config=resolution.for_start(), filled=resolution.template, warnings=warnings + later)
 
     def new(self, name: str, text: str, *, origin: str) -> Resolved:
         """Of a template that becomes instance `name`. What this version cannot do yet is refused."""
-        resolved, template = self._resolve(name, text, version=self.version, origin=origin)
-        if problems := unsupported(template):
-            raise TemplateInvalidError(
-                tuple(str(problem) for problem in problems),
-                name=origin,
-                hint="remove these fields, or use a release that supports them",
-            )
-        return resolved
+        resolution, warnings = self._resolve(name, text, version=self.version, origin=origin)
+        return Resolved(config=resolution.for_creation(), filled=resolution.template, warnings=warnings)
 
-    def _resolve(self, name: str, text: str, *, version: str, origin: str = "") -> tuple[Resolved, Template]:
-        parsed = self.parser.parse(text, origin=origin or f"{self.store.directory(name)}/{FileName.CONFIG}")
-        warnings = list(parsed.warnings)
-        layers: dict[str, Template | None] = {}
-        for file in ("default.yaml", "override.yaml"):
-            content = self.user_config(file)
-            layers[file] = None
-            if content is not None:
-                layer = self.parser.parse(content.decode(errors="surrogateescape"), origin=f"_config/{file}")
-                layers[file] = layer.template
-                warnings += layer.warnings
-        config = fill(
+    def _resolve(
+        self, name: str, text: str, *, version: str | None, origin: str
+    ) -> tuple[Resolution, tuple[str, ...]]:
+        parsed = self.parser.parse(text, origin=origin)
+        default, default_warnings = self._layer("default.yaml")
+        override, override_warnings = self._layer("override.yaml")
+        resolution = resolve(
             parsed.template,
-            default=layers["default.yaml"],
-            override=layers["override.yaml"],
+            default=default,
+            override=override,
             facts=self.facts,
             instance_name=name,
             creating_version=version,
             instance_dir=self.store.directory(name),
+            tool_version=self.version,
         )
-        if problems := validate(parsed.template, config):
-            raise TemplateInvalidError(tuple(str(problem) for problem in problems), name=origin or name)
-        return Resolved(config=config, warnings=tuple(warnings)), parsed.template
+        return resolution, (*parsed.warnings, *default_warnings, *override_warnings, *resolution.warnings)
+
+    def _layer(self, file: str) -> tuple[Template | None, tuple[str, ...]]:
+        content = self.user_config(file)
+        if content is None:
+            return None, ()
+        parsed = self.parser.parse(content.decode(errors="surrogateescape"), origin=f"_config/{file}")
+        return parsed.template, parsed.warnings

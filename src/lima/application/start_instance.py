@@ -14,9 +14,9 @@ from lima.domain.errors import InstanceBusyError, LaunchFailedError, NotReadyErr
 from lima.domain.events import AgentEvent
 from lima.domain.guest_progress import GuestProgress, StageState
 from lima.domain.instance import FileName, quote
-from lima.domain.locator import classify_argument
 from lima.domain.process import ProcessIdentity
 from lima.domain.progress import Level, Note, ProgressEvent, StageFinished, StageProgress, StageStarted
+from lima.domain.target import choose_target
 from lima.ports.clock import Clock
 from lima.ports.events import EventSink
 from lima.ports.host_agent import HostAgentLauncher
@@ -76,9 +76,9 @@ class StartInstance:
     async def __call__(self, request: StartRequest) -> StartOutcome:
         for sentence in self.store.recover(is_alive=self.processes.is_alive):
             self._say(sentence)
-        argument = classify_argument(request.locator_or_name, name=request.name)
-        if argument.is_instance and argument.name and self.store.exists(argument.name):
-            name = argument.name
+        target = choose_target(request.locator_or_name, request.name)
+        if target.may_exist and self.store.exists(target.name):
+            name = target.name
             self._say(f"Using the existing instance {quote(name)}")
         else:
             name = await self.create(CreateRequest(locator=request.locator_or_name, name=request.name))

@@ -47,3 +47,20 @@ class DiskInfo:
     virtual_size: int
     problem: str = ""
     backing_file: str = ""
+
+
+def host_of(location: str) -> str:
+    """The host (and port) that a location is fetched from; empty for local files and images built here."""
+    scheme, separator, rest = location.partition("://")
+    if not separator or scheme not in ("http", "https"):
+        return ""
+    return rest.partition("/")[0].rpartition("@")[2].lower()
+
+
+def shown(location: str) -> str:
+    """A location as messages print it: without credentials."""
+    scheme, separator, rest = location.partition("://")
+    if not separator:
+        return location
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from lima.domain.sshconfig import SshTarget
     from lima.ports.events import EventSink
     from lima.ports.image_builder import ImageBuilder
+    from lima.ports.image_store import DiskTool
 
 
 def version() -> str:
@@ -87,10 +88,10 @@ def ports() -> LoopbackPorts:
     return LoopbackPorts()
 
 
-def store(facts: HostFacts) -> FilesystemInstanceStore:
+def store(facts: HostFacts, table: SystemProcessTable) -> FilesystemInstanceStore:
     from lima.adapters.filesystem.instances import FilesystemInstanceStore
 
-    return FilesystemInstanceStore(facts.lima_home)
+    return FilesystemInstanceStore(facts.lima_home, table)
 
 
 def agent_client() -> SocketHostAgentClient:
@@ -99,9 +100,7 @@ def agent_client() -> SocketHostAgentClient:
     return SocketHostAgentClient()
 
 
-def agent_launcher(
-    instances: FilesystemInstanceStore, table: SystemProcessTable, _clock: SystemClock
-) -> DetachedLauncher:
+def agent_launcher(instances: FilesystemInstanceStore, table: SystemProcessTable) -> DetachedLauncher:
     from lima.adapters.hostagent.launcher import DetachedLauncher
     from lima.wiring.locations import self_command
 
@@ -165,16 +164,25 @@ def template_parser() -> YamlTemplateParser:
 
 
 def template_source(facts: HostFacts) -> TemplateFiles:
+    import sys
+
     from lima.adapters.templates.source import TemplateFiles
     from lima.wiring.locations import data_dir
 
-    return TemplateFiles(facts=facts, built_in=(data_dir("templates"),))
+    def fetch(url: str, limit: int) -> bytes:
+        from lima.adapters.templates.http import fetch_text
+
+        return fetch_text(url, limit)
+
+    return TemplateFiles(
+        facts, builtin_dirs=(data_dir("templates"),), fetch=fetch, stdin=lambda limit: sys.stdin.buffer.read(limit)
+    )
 
 
-def disk_tool() -> QemuDiskTool:
+def disk_tool(processes_runner: AsyncProcessRunner) -> QemuDiskTool:
     from lima.adapters.qemu.disks import QemuDiskTool
 
-    return QemuDiskTool()
+    return QemuDiskTool(runner=processes_runner)
 
 
 def image_builder(facts: HostFacts, processes_runner: AsyncProcessRunner) -> BootstrapBuilder:
@@ -184,22 +192,22 @@ def image_builder(facts: HostFacts, processes_runner: AsyncProcessRunner) -> Boo
     return BootstrapBuilder(guest_dir=data_dir("guest"), facts=facts, runner=processes_runner)
 
 
-def image_store(facts: HostFacts, builder: ImageBuilder) -> CachedImageStore:
+def image_store(facts: HostFacts, builder: ImageBuilder, disks: DiskTool, the_clock: SystemClock) -> CachedImageStore:
     from lima.adapters.images.store import CachedImageStore
 
-    return CachedImageStore(cache_dir=facts.cache_dir, builder=builder, home=facts.home)
+    return CachedImageStore(facts=facts, builder=builder, disks=disks, clock=the_clock)
 
 
-def accelerator_probe(facts: HostFacts) -> QemuAcceleratorProbe:
+def accelerator_probe(facts: HostFacts, processes_runner: AsyncProcessRunner) -> QemuAcceleratorProbe:
     from lima.adapters.qemu.accelerator import QemuAcceleratorProbe
 
-    return QemuAcceleratorProbe(facts=facts)
+    return QemuAcceleratorProbe(facts=facts, runner=processes_runner)
 
 
-def hypervisor(facts: HostFacts) -> QemuHypervisor:
+def hypervisor(facts: HostFacts, processes_runner: AsyncProcessRunner) -> QemuHypervisor:
     from lima.adapters.qemu.hypervisor import QemuHypervisor
 
-    return QemuHypervisor(facts=facts)
+    return QemuHypervisor(facts=facts, runner=processes_runner)
 
 
 def seed_writer() -> IsoSeedWriter:

@@ -1,0 +1,69 @@
+"""All instances and their status. Light: on the quick path; it never fails for one bad instance."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lima.domain.instance import FileName
+from lima.domain.record import InstanceRecord, Summary
+from lima.domain.status import AgentAnswer, Facts, derive_status
+from lima.ports.host_agent import HostAgentClient
+from lima.ports.instance_store import InstanceStore
+from lima.ports.summary_cache import SummaryCache
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """`unmatched`: names that were asked for and that nothing has."""
+
+    records: tuple[InstanceRecord, ...]
+    unmatched: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListInstances:
+    """Asks all live host agents at once, within one second in all. Changes nothing but the cache of summaries."""
+
+    store: InstanceStore
+    client: HostAgentClient
+    summaries: SummaryCache
+    summarise: Callable[[str], Summary]
+    """Reads and resolves the configuration; only called where no summary is valid."""
+
+    def __call__(self, names: tuple[str, ...] = ()) -> Listing:
+        present = self.store.names()
+        wanted = tuple(name for name in names if name in present) if names else present
+        facts = {name: self.store.facts(name) for name in wanted}
+        sockets = {
+            name: f"{self.store.directory(name)}/{FileName.HA_SOCK}"
+            for name, seen in facts.items()
+            if seen.agent is not None
+        }
+        answers = self.client.ask(sockets) if sockets else {}
+        records = tuple(self._record(name, facts[name], answers.get(name)) for name in wanted)
+        self.summaries.flush()
+        return Listing(records=records, unmatched=tuple(name for name in names if name not in present))
+
+    def _record(self, name: str, facts: Facts, answer: AgentAnswer | None) -> InstanceRecord:
+        summary = self._summary(name, facts)
+        verdict = derive_status(facts, answer, vm_type=summary.vm_type)
+        errors = (summary.problem, *verdict.reasons) if summary.problem else verdict.reasons
+        return InstanceRecord(
+            name=name,
+            directory=self.store.directory(name),
+            status=verdict.status,
+            summary=summary,
+            ssh_port=(answer.ssh_port if answer else 0) or summary.ssh_port or facts.ssh_port,
+            agent_pid=facts.agent.pid if facts.agent else 0,
+            driver_pid=facts.driver.pid if facts.driver else 0,
+            errors=errors,
+            is_protected=facts.is_protected,
+        )
+
+    def _summary(self, name: str, facts: Facts) -> Summary:
+        if not facts.has_config:
+            return Summary()
+        summary = self.summaries.get(name)
+        if summary is None:
+            summary = self.summarise(name)
+            self.summaries.put(name, summary)
+        return summary

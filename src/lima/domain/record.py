@@ -1,0 +1,119 @@
+"""What `list` says of an instance. Light: on the quick path. Source: reference, cli §9.3, §9.4."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from lima.domain.instance import Status, hostname
+from lima.domain.sizes import format_size
+
+GAP = "    "
+COLUMNS = ("NAME", "STATUS", "SSH", "VMTYPE", "ARCH", "CPUS", "MEMORY", "DISK", "DIR")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What follows from an instance's files alone, so that it can be kept: no status. Sizes in bytes. `config` is the
+    filled template by its wire names. `problem`: why the configuration cannot be used, or empty."""
+
+    vm_type: str = "qemu"
+    arch: str = ""
+    cpus: int = 0
+    memory: int = 0
+    disk: int = 0
+    ssh_port: int = 0
+    user: str = ""
+    shell: str = ""
+    message: str = ""
+    lima_version: str = ""
+    problem: str = ""
+    param: dict[str, str] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceRecord:
+    """One instance, as seen at one moment."""
+
+    name: str
+    directory: str
+    status: Status
+    summary: Summary
+    ssh_port: int = 0
+    agent_pid: int = 0
+    driver_pid: int = 0
+    errors: tuple[str, ...] = ()
+    is_protected: bool = False
+
+
+def to_json(record: InstanceRecord, *, host: dict[str, str]) -> dict[str, Any]:
+    """The object of `list --json`: this order, empty ones of the optional keys left out. `host` holds the four
+    deprecated keys."""
+    summary = record.summary
+    has_config = bool(summary.config)
+    fields: tuple[tuple[str, Any, bool], ...] = (
+        ("name", record.name, True),
+        ("hostname", hostname(record.name), True),
+        ("status", str(record.status), True),
+        ("dir", record.directory, True),
+        ("vmType", summary.vm_type if has_config else "", True),
+        ("arch", summary.arch, True),
+        ("cpus", summary.cpus, False),
+        ("memory", summary.memory, False),
+        ("disk", summary.disk, False),
+        ("message", summary.message.removesuffix("\n"), False),
+        ("sshLocalPort", record.ssh_port, False),
+        ("sshConfigFile", f"{record.directory}/ssh.config" if has_config else "", False),
+        ("hostAgentPID", record.agent_pid, False),
+        ("driverPID", record.driver_pid, False),
+        ("errors", list(record.errors), False),
+        ("config", summary.config, False),
+        ("sshAddress", "127.0.0.1" if has_config else "", False),
+        ("protected", record.is_protected, True),
+        ("limaVersion", summary.lima_version, True),
+        ("param", summary.param, False),
+        *((key, value, True) for key, value in host.items()),
+    )
+    return {key: value for key, value, always in fields if always or value}
+
+
+def table(records: tuple[InstanceRecord, ...], *, home: str, width: int | None, host_arch: str, all_fields: bool) -> str:
+    """The table. `width`: the terminal's, None where the output is none; columns are then all shown."""
+    rows = [COLUMNS, *(_cells(record, home) for record in records)]
+    hidden = _hidden(records, width, host_arch) if width is not None and not all_fields else frozenset()
+    kept = [index for index, title in enumerate(COLUMNS) if title not in hidden]
+    widths = {index: max(len(row[index]) for row in rows) for index in kept}
+    lines = []
+    for row in rows:
+        cells = [row[index].ljust(widths[index]) for index in kept[:-1]]
+        lines.append(GAP.join([*cells, row[kept[-1]]]))
+    return "\n".join(lines) + "\n"
+
+
+def _cells(record: InstanceRecord, home: str) -> tuple[str, ...]:
+    summary = record.summary
+    directory = record.directory
+    if home and (directory == home or directory.startswith(home + "/")):
+        directory = "~" + directory[len(home) :]
+    return (
+        record.name,
+        str(record.status),
+        f"127.0.0.1:{record.ssh_port}",
+        summary.vm_type,
+        summary.arch,
+        str(summary.cpus),
+        format_size(summary.memory),
+        format_size(summary.disk),
+        directory,
+    )
+
+
+def _hidden(records: tuple[InstanceRecord, ...], width: int, host_arch: str) -> frozenset[str]:
+    """Narrow terminals lose columns that say the same of all. Source: reference, cli §9.3."""
+    hidden: set[str] = set()
+    if width < 96 and len({record.summary.vm_type for record in records}) <= 1:
+        hidden.add("VMTYPE")
+    if width < (88 if hidden else 96) and {record.summary.arch for record in records} <= {host_arch}:
+        hidden.add("ARCH")
+    if width < 96 - 8 * len(hidden):
+        hidden.add("DIR")
+    return frozenset(hidden)
