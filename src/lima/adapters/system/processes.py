@@ -121,9 +121,9 @@ class SystemProcessTable:
         if not self._has_proc:
             return ""
         try:
-            with open(BOOT_ID, encoding="ascii") as file:
-                return file.read(64).strip()
-        except (OSError, UnicodeDecodeError):
+            with open(BOOT_ID, "rb") as file:
+                return file.read(64).decode("ascii", "replace").strip()
+        except OSError:
             return ""
 
 
