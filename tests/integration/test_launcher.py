@@ -159,7 +159,7 @@ async def test_its_exiting_event_is_better_than_its_exit_code(bench: Bench) -> N
     "pid_file", ["", "open(pid_file, 'w').write('12')", "open(pid_file, 'w').write('999999999\\n')"]
 )
 async def test_an_agent_that_names_no_pid_in_time_is_ended(bench: Bench, pid_file: str) -> None:
-    launcher = bench.launcher(f"log('info', 'thinking'); {pid_file}\n{WAIT}", start_s=1.5)
+    launcher = bench.launcher(f"log('info', 'thinking'); {pid_file}\n{WAIT}", start_s=2.5)
 
     with pytest.raises(LaunchFailedError, match="did not start up in") as caught:
         await bench.launch(launcher)

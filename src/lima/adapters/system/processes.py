@@ -56,6 +56,8 @@ class SystemProcessTable:
         Raises:
             InstanceError: it belongs to another user.
         """
+        if process.pid <= 0:
+            return False  # to kill(2) these are groups, not processes
         descriptor = _open_pidfd(process.pid)
         try:
             if not self.is_alive(process):
