@@ -262,7 +262,9 @@ class FilesystemInstanceStore:
         """Finish or undo multi-step operations whose process has died; one sentence for each."""
         from lima.adapters.filesystem import journal
 
-        return journal.recover(self._home, is_alive=is_alive)
+        return journal.recover(
+            self._home, is_alive=is_alive, is_pid_alive=lambda pid: self._processes.identify(pid) is not None
+        )
 
     # --- inside ------------------------------------------------------------------------------------------------------
 

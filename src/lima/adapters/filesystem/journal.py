@@ -56,7 +56,9 @@ def entered(home: str, operation: str, name: str, holder: ProcessIdentity) -> It
             atomic.remove_if_there(path)
 
 
-def recover(home: str, *, is_alive: Callable[[ProcessIdentity], bool]) -> tuple[str, ...]:
+def recover(
+    home: str, *, is_alive: Callable[[ProcessIdentity], bool], is_pid_alive: Callable[[int], bool]
+) -> tuple[str, ...]:
     """Finish or undo what dead processes left; one sentence for each.
 
     Raises:
@@ -69,6 +71,11 @@ def recover(home: str, *, is_alive: Callable[[ProcessIdentity], bool]) -> tuple[
         return ()
     except OSError as error:
         raise atomic.storage_error("read", folder, error) from error
+    for file in names:
+        # an entry whose writer died before it was one: nothing had been done yet
+        if (writer := atomic.aside_writer(file)) and not is_pid_alive(writer):
+            with atomic.translated("remove", f"{folder}/{file}"):
+                atomic.remove_if_there(f"{folder}/{file}")
     sentences = (_recover_entry(home, f"{folder}/{file}", is_alive) for file in names if file.endswith(_SUFFIX))
     return tuple(sentence for sentence in sentences if sentence)
 

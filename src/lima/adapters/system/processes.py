@@ -56,6 +56,8 @@ class SystemProcessTable:
         Raises:
             InstanceError: it belongs to another user.
         """
+        if process.pid <= 0:
+            return False  # to kill(2) these are groups, not processes
         descriptor = _open_pidfd(process.pid)
         try:
             if not self.is_alive(process):
@@ -121,9 +123,9 @@ class SystemProcessTable:
         if not self._has_proc:
             return ""
         try:
-            with open(BOOT_ID, encoding="ascii") as file:
-                return file.read(64).strip()
-        except (OSError, UnicodeDecodeError):
+            with open(BOOT_ID, "rb") as file:
+                return file.read(64).decode("ascii", "replace").strip()
+        except OSError:
             return ""
 
 

@@ -1,6 +1,7 @@
 """The store, as far as one process can tell."""
 
 import errno
+import fcntl
 import os
 import stat
 
@@ -393,6 +394,8 @@ def test_a_copy_of_the_descriptor_keeps_the_lock(store: FilesystemInstanceStore,
     lock.release()
 
     assert store.facts(instance).lock_held
+    with pytest.raises(InstanceBusyError):
+        store.lock(instance)
     inherited = store.inherit_lock(instance, copy)
     assert not os.get_inheritable(inherited.fileno)
     inherited.release()
@@ -415,6 +418,24 @@ def test_a_descriptor_of_something_else_is_no_lock(
 def test_a_missing_instance_cannot_be_locked(store: FilesystemInstanceStore) -> None:
     with pytest.raises(InstanceNotFoundError):
         store.lock("nobody")
+
+
+def test_a_lock_that_was_opened_before_the_instance_was_made_anew_is_not_its_lock(
+    store: FilesystemInstanceStore, instance: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock = fcntl.flock
+
+    def too_late(descriptor: int, how: int) -> None:
+        monkeypatch.undo()
+        store.delete(instance)
+        store.create(instance, {"lima.yaml": (b"", 0o644)})
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", too_late)
+    lock = store.lock(instance)
+
+    assert os.path.samestat(os.fstat(lock.fileno), os.stat(f"{store.directory(instance)}/ha.lock"))
+    lock.release()
 
 
 def test_who_gets_the_lock_clears_away_what_dead_writers_prepared(
