@@ -20,6 +20,7 @@ from lima.domain.template import (
     AudioSection,
     CaCertsSection,
     ContainerdSection,
+    File,
     FirmwareSection,
     HostResolver,
     Image,
@@ -33,6 +34,7 @@ from lima.domain.template import (
 from lima.domain.versions import at_least
 
 T = TypeVar("T")
+F = TypeVar("F", bound=File)
 
 FALLBACK_USER = "lima"
 FALLBACK_UID = 1000
@@ -68,9 +70,9 @@ def complete(merged: Template, *, params: dict[str, str], circumstances: Circums
     """`params` are those of the template alone: the default and override files' reach no expansion."""
     facts = circumstances.facts
     result = Completion(template=merged)
-    guest_os = merged.os if merged.os not in (None, "", "default") else GuestOS.LINUX.value
-    arch = merged.arch if merged.arch not in (None, "", "default") else facts.arch.value
-    user = _user(merged.user or UserSection(), str(guest_os), params, circumstances, result)
+    guest_os = _chosen(merged.os, GuestOS.LINUX)
+    arch = _chosen(merged.arch, facts.arch)
+    user = _user(merged.user or UserSection(), guest_os, params, circumstances, result)
     variables = _guest_variables(user, params, circumstances)
     plain = _or(merged.plain, False)
     containerd = merged.containerd or ContainerdSection()
@@ -82,7 +84,7 @@ def complete(merged: Template, *, params: dict[str, str], circumstances: Circums
         vm_type=_or(merged.vm_type, "qemu"),
         os=guest_os,
         arch=arch,
-        images=tuple(_image(image, str(arch)) for image in merged.images or ()),
+        images=tuple(_image(image, arch) for image in merged.images or ()),
         cpus=merged.cpus or min(MAX_DEFAULT_CPUS, facts.cpus),
         memory=merged.memory or format_size(min(MAX_DEFAULT_MEMORY, facts.memory_bytes // 2)),
         disk=merged.disk or DEFAULT_DISK,
@@ -92,15 +94,12 @@ def complete(merged: Template, *, params: dict[str, str], circumstances: Circums
         firmware=msgspec.structs.replace(
             firmware,
             legacy_bios=_or(firmware.legacy_bios, False),
-            images=tuple(
-                msgspec.structs.replace(image, location=image.location or "", arch=image.arch or arch)
-                for image in firmware.images or ()
-            ),
+            images=tuple(_file(image, arch) for image in firmware.images or ()),
         ),
         audio=_audio(merged.audio or AudioSection()),
         video=msgspec.structs.replace(video, display=video.display or "none"),
         provision=tuple(
-            _step(step, f"provision[{index}]", str(guest_os), variables, result)
+            _step(step, f"provision[{index}]", guest_os, variables, result)
             for index, step in enumerate(merged.provision or ())
         ),
         upgrade_packages=_or(merged.upgrade_packages, False),
@@ -125,18 +124,27 @@ def complete(merged: Template, *, params: dict[str, str], circumstances: Circums
     return result
 
 
+def _chosen(value: str | None, default: str) -> str:
+    return str(default) if value in (None, "", "default") else str(value)
+
+
 def _or(value: T | None, default: T) -> T:
     return default if value is None else value
 
 
 def _image(image: Image, arch: str) -> Image:
     own_arch = image.arch or arch
-    kernel, initrd = image.kernel, image.initrd
-    if kernel is not None:
-        kernel = msgspec.structs.replace(kernel, location=kernel.location or "", arch=kernel.arch or own_arch)
-    if initrd is not None:
-        initrd = msgspec.structs.replace(initrd, location=initrd.location or "", arch=initrd.arch or own_arch)
-    return msgspec.structs.replace(image, location=image.location or "", arch=own_arch, kernel=kernel, initrd=initrd)
+    return msgspec.structs.replace(
+        _file(image, own_arch),
+        kernel=_file(image.kernel, own_arch) if image.kernel is not None else None,
+        initrd=_file(image.initrd, own_arch) if image.initrd is not None else None,
+    )
+
+
+def _file(file: F, arch: str) -> F:
+    return msgspec.structs.replace(
+        file, location=file.location or "", arch=file.arch or arch, digest=file.digest or None
+    )
 
 
 def _ssh(ssh: SshSection) -> SshSection:

@@ -20,6 +20,7 @@ BOOTSTRAP = "bootstrap:"
 
 _IMAGE = re.compile(r"\.(?:img|qcow2|raw|iso|ipsw)(?:\.(?:gz|xz|bz2|zstd))?$")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # a single letter is a Windows drive
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://[^/?#]*")
 _ARCH_WORDS = {
     "aarch64": Arch.AARCH64,
     "arm64": Arch.AARCH64,
@@ -105,6 +106,7 @@ def parse_locator(text: str) -> TemplateLocator:
     if scheme == "template":
         return TemplateLocator(kind=LocatorKind.TEMPLATE, value=_template_name(text), warnings=warnings)
     if scheme in ("http", "https"):
+        _check_url(text)
         return TemplateLocator(kind=LocatorKind.HTTP, value=text)
     if scheme == "file":
         return TemplateLocator(kind=LocatorKind.PATH, value=_file_url_path(text))
@@ -118,6 +120,16 @@ def _template_name(text: str) -> str:
     if not name.strip("/"):
         raise LocatorError("template name must not be empty", hint="write for example `template:default`")
     return name
+
+
+def _check_url(text: str) -> None:
+    try:
+        parts = urlsplit(text)
+        good = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise LocatorError(f"{quote(text)} is not a valid URL", hint="write https://host/path/to/file.yaml")
 
 
 def _file_url_path(text: str) -> str:
@@ -140,12 +152,18 @@ def suggested_name(locator: TemplateLocator, *, host_arch: Arch) -> str:
     if locator.kind is LocatorKind.IMAGE:
         name = image_name(locator.value, host_arch=host_arch)
     else:
-        name = _base_name(urlsplit(locator.value).path if locator.kind is LocatorKind.HTTP else locator.value)
+        name = _base_name(_path(locator.value))
     if problem := identifier_problem(name):
         raise LocatorError(
             f"filename {quote(locator.value)} is invalid: {problem}", hint="choose the instance's name with --name"
         )
     return name
+
+
+def _path(locator: str) -> str:
+    """The path of an URL; a path as it is."""
+    match = _URL.match(locator)
+    return locator[match.end() :].partition("#")[0].partition("?")[0] if match else locator
 
 
 def _base_name(path: str) -> str:
@@ -203,7 +221,7 @@ def image_name(locator: str, *, host_arch: Arch) -> str:
     """The instance name that follows from an image, without what says nothing about the guest."""
     if locator.startswith(BOOTSTRAP):
         return locator.removeprefix(BOOTSTRAP).partition("?")[0].replace("/", "-").lower()
-    name = posixpath.basename(urlsplit(locator).path if "://" in locator else locator).lower()
+    name = posixpath.basename(_path(locator)).lower()
     name = _IMAGE.sub("", name).removeprefix("nocloud_")
     for pattern, replacement in (
         (rf"[-_.](?:{_TAGS})\b", ""),

@@ -1,9 +1,9 @@
 """Sizes as people write them, in bytes. Light: on the quick path. Source: reference, config §5.1 and §5.2."""
 
-import math
 import re
 
 _NUMBER = re.compile(r"[+-]?(\d+(_\d+)*\.?(\d+(_\d+)*)?|\.\d+(_\d+)*)([eE][+-]?\d+)?")
+_TOO_MUCH = 2.0**63
 _EXPONENTS = {"k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB")
 
@@ -23,9 +23,10 @@ def parse_size(text: str) -> int:
         raise ValueError(f'strconv.ParseFloat: parsing "{number}": invalid syntax') from None
     if value < 0:
         raise ValueError(f"invalid size: '{text}'")
-    if math.isinf(value):
+    size = value * 1024 ** _exponent(suffix)
+    if size >= _TOO_MUCH:
         raise ValueError(f'strconv.ParseFloat: parsing "{number}": value out of range')
-    return int(value * 1024 ** _exponent(suffix))
+    return int(size)
 
 
 def _exponent(suffix: str) -> int:

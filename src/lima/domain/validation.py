@@ -39,7 +39,7 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return self.message if self.path.split("[")[0] in self.message else f"{self.path}: {self.message}"
+        return self.message if re.split(r"[.\[]", self.path)[0] in self.message else f"{self.path}: {self.message}"
 
 
 def validate(template: Template, *, tool_version: str) -> tuple[Problem, ...]:

@@ -37,5 +37,5 @@ def _labelled(error: TemplateSyntaxError, origin: str) -> TemplateSyntaxError:
         f"failed to unmarshal YAML ({origin}): {error.message}",
         line=error.line,
         column=error.column,
-        hint=error.hint or "correct the text; `limactl` reads the fields that Lima's template reference lists",
+        hint=error.hint or (f"correct line {error.line} of {origin}" if error.line else f"correct {origin}"),
     )

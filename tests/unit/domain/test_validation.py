@@ -1,0 +1,274 @@
+"""Rules beyond the recorded cases of upstream (tests/unit/adapters/codec/test_upstream_cases.py)."""
+
+from typing import Any
+
+import pytest
+from tests.strategies import JANE
+
+from lima.domain.completion import Circumstances, complete
+from lima.domain.decoding import decode
+from lima.domain.template import Template
+from lima.domain.validation import Problem, digest_problem, local_path_problem, unsupported, unused_parameters, validate
+
+GOOD = {"images": [{"location": "/img/t.qcow2"}]}
+
+
+def _template(data: dict[str, Any]) -> Template:
+    decoded = decode(data, Template)
+    assert decoded.value is not None
+    return decoded.value
+
+
+def _filled(data: dict[str, Any]) -> Template:
+    circumstances = Circumstances(facts=JANE, instance_name="inst", creating_version="2.2.0")
+    return complete(_template(GOOD | data), params={}, circumstances=circumstances).template
+
+
+def _messages(data: dict[str, Any]) -> list[str]:
+    return [problem.message for problem in validate(_filled(data), tool_version="2.2.0")]
+
+
+def _refused(data: dict[str, Any]) -> list[str]:
+    return [str(problem) for problem in unsupported(_filled(data))]
+
+
+def test_an_empty_template_breaks_every_rule_that_needs_something() -> None:
+    assert [problem.path for problem in validate(Template(), tool_version="2.2.0")] == [
+        "vmType",
+        "os",
+        "arch",
+        "user.shell",
+        "images",
+        "memory",
+        "disk",
+    ]
+
+
+def test_a_problem_names_its_field_once() -> None:
+    assert str(Problem(path="memory", message="field `memory` is bad")) == "field `memory` is bad"
+    assert str(Problem(path="mounts", message="not supported")) == "mounts: not supported"
+
+
+def test_problems_come_in_the_order_of_the_reference() -> None:
+    assert _messages({"memory": "x", "images": [], "audio": {"interface": "foo"}, "ssh": {"localPort": 70000}}) == [
+        "field `images` must be set",
+        "field `memory` has an invalid value: invalid size: 'x'",
+        "field `ssh.localPort` must be < 65536",
+        'invalid audio.interface "foo", must be "hda" or "virtio"',
+    ]
+
+
+@pytest.mark.parametrize(
+    "location", ["bootstrap:tiny", "bootstrap:debian/trixie", "bootstrap:debian/sid?init=cloud-init"]
+)
+def test_images_may_be_built(location: str) -> None:
+    assert _messages({"images": [{"location": location}]}) == []
+
+
+@pytest.mark.parametrize(
+    "location", ["bootstrap:", "bootstrap:ubuntu/noble", "bootstrap:debian", "bootstrap:debian/../x"]
+)
+def test_only_known_images_can_be_built(location: str) -> None:
+    assert _messages({"images": [{"location": location}]}) == [
+        f"field `images[0].location` must be `bootstrap:tiny` or `bootstrap:debian/SUITE`, got `{location}`"
+    ]
+
+
+def test_a_built_image_has_no_digest() -> None:
+    assert _messages({"images": [{"location": "bootstrap:tiny", "digest": "sha256:" + "0" * 64}]}) == [
+        "field `images[0].digest` must be empty: an image that is built here has none"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("digest", "problem"),
+    [
+        ("sha256:" + "a" * 64, ""),
+        ("sha384:" + "a" * 96, ""),
+        ("sha512:" + "0" * 128, ""),
+        ("sha256:abc", "invalid checksum digest length"),
+        ("md5:" + "0" * 32, "unsupported digest algorithm"),
+        ("nonsense", "invalid checksum digest format"),
+        ("sha256:" + "A" * 64, "invalid checksum digest format"),
+        ("sha256:", "invalid checksum digest format"),
+    ],
+)
+def test_digests(digest: str, problem: str) -> None:
+    assert digest_problem(digest) == problem
+
+
+@pytest.mark.parametrize(
+    ("location", "problem"),
+    [
+        ("/x", ""),
+        ("x", ""),
+        ("~", ""),
+        ("~/x", ""),
+        ("https://h/~x", ""),
+        ("~://x", ""),
+        ("", "empty path"),
+        ("~bob/x", "unexpandable path `~bob/x`"),
+    ],
+)
+def test_local_paths(location: str, problem: str) -> None:
+    assert local_path_problem(location) == problem
+
+
+@pytest.mark.parametrize(
+    ("step", "messages"),
+    [
+        ({"script": "x"}, []),
+        ({"mode": "ansible", "playbook": "/p"}, []),
+        ({"mode": "dependency", "script": "x", "skipDefaultDependencyResolution": True}, []),
+        ({"mode": "data", "path": "/x"}, []),
+        ({"mode": "data", "path": "x", "permissions": "9"}, ["path", "permissions"]),
+        ({"mode": "data"}, ["path"]),
+        ({"mode": "data", "path": "/x", "format": "json"}, ["format"]),
+        ({"mode": "yq", "path": "/x"}, ["expression"]),
+        ({"mode": "yq", "path": "/x", "expression": ".a", "format": "json"}, []),
+        ({"script": "x", "playbook": "/p"}, ["playbook"]),
+        ({"script": "x", "file": {"url": "y", "digest": "z"}}, ["file", "file"]),
+        ({"script": "x", "file": {}}, []),
+        ({}, ["script"]),
+    ],
+)
+def test_provision_steps(step: dict[str, Any], messages: list[str]) -> None:
+    problems = validate(_filled({"provision": [step]}), tool_version="2.2.0")
+    assert [problem.path.removeprefix("provision[0].") for problem in problems] == messages
+
+
+def test_the_windows_rules() -> None:
+    windows = {"os": "Windows", "arch": "riscv64", "vmType": "vz", "provision": [{"mode": "boot", "script": "x"}]}
+    assert _messages(windows | {"user": {"shell": r"C:\Windows\bash.exe"}}) == [
+        "currently Windows guest is only supported on `qemu`; got `vz`",
+        "currently Windows guest is only supported on [`x86_64`, `aarch64`]; got `riscv64`",
+        (
+            "field `user.shell` must be one of [cmd.exe powershell.exe pwsh.exe] for Windows guest,"
+            r" got `C:\Windows\bash.exe`"
+        ),
+        "provision mode `boot` is not supported on Windows VM",
+    ]
+    assert _messages({"os": "Windows", "user": {"shell": r"C:\x\PWSH.exe"}}) == []
+
+
+def test_the_sudo_rules() -> None:
+    assert _messages({"os": "Darwin", "user": {"passwordlessSudo": True}}) == [
+        "`user.passwordlessSudo: true` is not supported on macOS guests"
+    ]
+    assert _messages({"os": "Darwin"}) == []
+    assert _messages({"vmType": "wsl2", "user": {"passwordlessSudo": False}}) == [
+        "`user.passwordlessSudo: false` is not supported on WSL2 guest",
+        "`user.passwordlessSudo: false` requires `plain: true`",
+    ]
+    assert _messages({"plain": True, "user": {"passwordlessSudo": False}}) == []
+
+
+def test_parameters_are_printable_and_well_named() -> None:
+    assert _messages({"param": {"1X": "a", "ok": "line\nbreak\ttab", "nl\n": ""}}) == [
+        "param `1X` name does not match regex `^[a-zA-Z][a-zA-Z0-9_]*$`",
+        "param `ok` value contains unprintable character '\\n'",
+        'param "nl\\x0a" name does not match regex `^[a-zA-Z][a-zA-Z0-9_]*$`',
+    ]
+
+
+def test_parameters_must_be_used_somewhere() -> None:
+    template = _template(
+        {
+            "param": {
+                "A": "",
+                "B": "",
+                "C": "",
+                "D": "",
+                "E": "",
+                "F": "",
+                "G": "",
+                "internal_netplanOptional": "true",
+            },
+            "provision": [{"script": "echo $PARAM_A", "content": "{{ .Param.B }}"}],
+            "probes": [{"script": "${PARAM_C}"}],
+            "copyToHost": [{"guest": "{{.Param.D}}"}],
+            "portForwards": [{"hostSocket": "{{.Param.E}}"}],
+            "mounts": [{"location": "{{.Param.F}}"}],
+            "message": "{{.Param.G}} $PARAM_AB",
+        }
+    )
+    assert [problem.message for problem in unused_parameters(template)] == [
+        "field `param` key `G` is not used in any provision, probe, copyToHost, or portForward"
+    ]
+
+
+def test_a_key_is_no_pattern() -> None:
+    template = _template({"param": {"a(": ""}, "provision": [{"script": "x"}]})
+    assert len(unused_parameters(template)) == 1
+
+
+# --- what this version cannot do -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "path"),
+    [
+        ({"base": "x.yaml"}, "base"),
+        ({"os": "FreeBSD"}, "os"),
+        ({"vmType": "vz"}, "vmType"),
+        ({"additionalDisks": ["data"]}, "additionalDisks"),
+        ({"mounts": [{"location": "~"}]}, "mounts"),
+        ({"mountInotify": True}, "mountInotify"),
+        ({"containerd": {"system": True}}, "containerd.system"),
+        ({"containerd": {"user": True}}, "containerd.user"),
+        ({"probes": [{"script": "#!/bin/sh"}]}, "probes"),
+        ({"portForwards": [{"guestPort": 80}]}, "portForwards"),
+        ({"copyToHost": [{"guest": "/x", "host": "/y"}]}, "copyToHost"),
+        ({"networks": [{"lima": "shared"}]}, "networks"),
+        ({"hostResolver": {"hosts": {"a": "b"}}}, "hostResolver.hosts"),
+        ({"rosetta": {"enabled": True}}, "rosetta.enabled"),
+        ({"nestedVirtualization": True}, "nestedVirtualization"),
+        ({"tpm": True}, "tpm"),
+        ({"provision": [{"script": "x", "file": "y"}]}, "provision[0].file"),
+    ],
+)
+def test_what_would_make_another_guest_is_refused_never_ignored(data: dict[str, Any], path: str) -> None:
+    assert _refused(data) == [f"{path}: not supported by this version yet"]
+
+
+@pytest.mark.parametrize("mode", ["dependency", "ansible", "yq"])
+def test_provision_modes_of_later_versions(mode: str) -> None:
+    step = {"mode": mode, "script": "x", "path": "/x", "expression": "."}
+    assert _refused({"provision": [step]}) == [f"provision[0].mode: `{mode}` is not supported by this version yet"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"mounts": [], "networks": [], "portForwards": None, "containerd": {"user": False}, "tpm": False},
+        {"plain": True, "mounts": [{"location": "~"}], "containerd": {"user": True}},
+        {"hostResolver": {"enabled": True, "hosts": {}}, "rosetta": {"enabled": False}},
+    ],
+)
+def test_what_is_off_or_empty_is_no_reason_to_refuse(data: dict[str, Any]) -> None:
+    assert _refused(data) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (
+            {"memory": 4},
+            (
+                "field `memory` is too little for a guest: 4 bytes; a number without a unit is in bytes,"
+                " did you mean `4GiB`?"
+            ),
+        ),
+        ({"disk": "1KiB"}, "field `disk` is too little for a guest: 1024 bytes"),
+        ({"cpus": -1}, "field `cpus` must be > 0, got -1"),
+        ({"images": [{"location": "/x", "arch": "s390x"}]}, "field `images` has no image for arch `x86_64`"),
+        ({"memory": "4Ki"}, None),
+    ],
+)
+def test_what_no_guest_can_boot_with_is_refused_at_creation(data: dict[str, Any], sentence: str | None) -> None:
+    assert _refused(data) == ([sentence] if sentence else [])
+
+
+def test_an_unfilled_template_asks_for_nothing() -> None:
+    assert [problem.path for problem in unsupported(Template(memory="1GiB", disk="1GiB"))] == []
