@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from lima.domain.instance import FileName
 from lima.domain.record import InstanceRecord, Summary
 from lima.domain.status import AgentAnswer, Facts, derive_status
-from lima.ports.host_agent import HostAgentClient
+from lima.ports.agent_client import HostAgentClient
 from lima.ports.instance_store import InstanceStore
 from lima.ports.summary_cache import SummaryCache
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from lima.domain.instance import FileName
 from lima.domain.status import AgentAnswer, Facts, Verdict, derive_status
-from lima.ports.host_agent import HostAgentClient
+from lima.ports.agent_client import HostAgentClient
 from lima.ports.instance_store import InstanceStore
 
 

@@ -10,7 +10,7 @@ from lima.application.prepare_instance import PrepareInstance
 from lima.application.resolve_instance import ResolveInstance
 from lima.application.stop_instance import StopInstance
 from lima.domain.config import InstanceConfig
-from lima.domain.errors import InstanceBusyError, LaunchFailedError, NotReadyError, RequirementNotMetError
+from lima.domain.errors import InstanceBusyError, LaunchFailedError, NotReadyError, RequirementNotMetError, WrongStateError
 from lima.domain.events import AgentEvent
 from lima.domain.guest_progress import GuestProgress, StageState
 from lima.domain.instance import FileName, quote
@@ -74,6 +74,25 @@ class StartInstance:
     progress: EventSink
 
     async def __call__(self, request: StartRequest) -> StartOutcome:
+        name, config = await self._existing(request)
+        return await self._start(name, config, request)
+
+    async def prepared(self, request: StartRequest) -> str:
+        """The name of the instance, ready for a host agent that the caller becomes itself (`--foreground`).
+
+        Raises: WrongStateError where one lives already, and what creating and preparing raise.
+        """
+        name, config = await self._existing(request)
+        if self.observe(name).facts.agent is not None:
+            raise WrongStateError(f"instance {quote(name)} is already running", hint=f"`limactl stop {name}` first")
+        lock = self.store.lock(name)
+        try:
+            await self.prepare(name, config, progress=self.progress)
+        finally:
+            lock.release()
+        return name
+
+    async def _existing(self, request: StartRequest) -> tuple[str, InstanceConfig]:
         for sentence in self.store.recover(is_alive=self.processes.is_alive):
             self._say(sentence)
         target = choose_target(request.locator_or_name, request.name)
@@ -85,7 +104,7 @@ class StartInstance:
         resolved = self.resolve.stored(name)
         for warning in resolved.warnings:
             self._say(warning, Level.WARNING)
-        return await self._start(name, resolved.config, request)
+        return name, resolved.config
 
     async def _start(self, name: str, config: InstanceConfig, request: StartRequest) -> StartOutcome:
         deadline = self.clock.monotonic() + request.timeout_s

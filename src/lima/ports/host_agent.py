@@ -6,7 +6,6 @@ from typing import Protocol
 from lima.domain.events import AgentEvent
 from lima.domain.process import ProcessIdentity
 from lima.domain.progress import Note
-from lima.domain.status import AgentAnswer
 from lima.ports.instance_store import InstanceLock
 
 
@@ -27,12 +26,4 @@ class HostAgentLauncher(Protocol):
 
     def records(self, name: str, *, agent: ProcessIdentity) -> AsyncIterator[Note]:
         """What it logs, from the start of the log on, as it comes; ends when the agent has ended."""
-        ...
-
-
-class HostAgentClient(Protocol):
-    """Asks running host agents, several at once, without asyncio: it serves `list`."""
-
-    def ask(self, sockets: dict[str, str], *, deadline_s: float = 1.0) -> dict[str, AgentAnswer]:
-        """What each agent says on its `ha.sock` (name → path). Never takes longer than `deadline_s` in all."""
         ...

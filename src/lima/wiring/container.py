@@ -17,7 +17,7 @@ class Container(containers.DeclarativeContainer):
     processes = providers.Singleton(factories.processes)
     runner = providers.Singleton(factories.runner)
     ports = providers.Singleton(factories.ports)
-    store = providers.Singleton(factories.store, host_facts, processes)
+    store = providers.Singleton(factories.store, host_facts)
     agent_client = providers.Singleton(factories.agent_client)
     agent_launcher = providers.Singleton(factories.agent_launcher, store, processes)
     agent_events = providers.Singleton(factories.agent_events, clock)
@@ -32,7 +32,6 @@ class Container(containers.DeclarativeContainer):
     accelerator_probe = providers.Singleton(factories.accelerator_probe, host_facts, runner)
     hypervisor = providers.Factory(factories.hypervisor, host_facts, runner)
     seed_writer = providers.Singleton(factories.seed_writer)
-    summary_cache = providers.Singleton(factories.summary_cache, host_facts)
 
     resolve_instance = providers.Factory(factories.resolve_instance, store, template_parser, host_facts)
     observe_instance = providers.Factory(factories.observe_instance, store, agent_client)
@@ -66,12 +65,11 @@ class Container(containers.DeclarativeContainer):
     delete_instance = providers.Factory(
         factories.delete_instance, store, processes, observe_instance, stop_instance.provider
     )
-    list_instances = providers.Factory(
-        factories.list_instances, store, agent_client, summary_cache, resolve_instance, host_facts
-    )
+    summarise_instance = providers.Factory(factories.summarise_instance, store, resolve_instance)
+    list_instances = providers.Factory(factories.list_instances, host_facts, summarise_instance)
     run_shell = providers.Factory(factories.run_shell, host_facts)
-    show_info = providers.Factory(factories.show_info, host_facts, template_source, accelerator_probe)
-    check_host = providers.Factory(factories.check_host, host_inspector, accelerator_probe)
+    show_info = providers.Factory(factories.show_info, host_facts, template_source, accelerator_probe, resolve_instance)
+    check_host = providers.Factory(factories.check_host, host_inspector, host_facts, accelerator_probe)
 
     write_seed = providers.Factory(factories.write_seed, store, seed_writer, ssh_keys, host_facts)
     plan_machine = providers.Factory(factories.plan_machine, store, disk_tool, host_facts)

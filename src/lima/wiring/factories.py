@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from lima.wiring import factories_light
 
 if TYPE_CHECKING:
     from lima.adapters.bootstrap.builder import BootstrapBuilder
     from lima.adapters.cidata.iso import IsoSeedWriter
     from lima.adapters.codec.yaml_reader import YamlTemplateParser
     from lima.adapters.filesystem.instances import FilesystemInstanceStore
-    from lima.adapters.filesystem.summaries import FileSummaryCache
     from lima.adapters.hostagent.client import SocketHostAgentClient
     from lima.adapters.hostagent.event_writer import DescriptorEventLog
     from lima.adapters.hostagent.launcher import DetachedLauncher
@@ -30,16 +31,21 @@ if TYPE_CHECKING:
     from lima.adapters.templates.source import TemplateFiles
     from lima.application.agent_state import AgentState
     from lima.application.boot_guest import BootGuest
+    from lima.application.check_host import CheckHost
     from lima.application.connect_guest import ConnectGuest
     from lima.application.create_instance import CreateInstance
     from lima.application.delete_instance import DeleteInstance
+    from lima.application.list_instances import ListInstances
     from lima.application.observe_instance import ObserveInstance
     from lima.application.plan_machine import PlanMachine
     from lima.application.prepare_instance import PrepareInstance
     from lima.application.resolve_instance import ResolveInstance
     from lima.application.restart_instance import RestartInstance
+    from lima.application.run_shell import RunShell
+    from lima.application.show_info import ShowInfo
     from lima.application.start_instance import StartInstance
     from lima.application.stop_instance import StopInstance
+    from lima.application.summarise_instance import SummariseInstance
     from lima.application.supervise import Supervise
     from lima.application.write_seed import WriteSeed
     from lima.domain.config import InstanceConfig
@@ -77,9 +83,7 @@ def clock() -> SystemClock:
 
 
 def processes() -> SystemProcessTable:
-    from lima.adapters.system.processes import SystemProcessTable
-
-    return SystemProcessTable()
+    return factories_light.processes()
 
 
 def ports() -> LoopbackPorts:
@@ -88,16 +92,12 @@ def ports() -> LoopbackPorts:
     return LoopbackPorts()
 
 
-def store(facts: HostFacts, table: SystemProcessTable) -> FilesystemInstanceStore:
-    from lima.adapters.filesystem.instances import FilesystemInstanceStore
-
-    return FilesystemInstanceStore(facts.lima_home, table)
+def store(facts: HostFacts) -> FilesystemInstanceStore:
+    return factories_light.store(facts.lima_home)
 
 
 def agent_client() -> SocketHostAgentClient:
-    from lima.adapters.hostagent.client import SocketHostAgentClient
-
-    return SocketHostAgentClient()
+    return factories_light.agent_client()
 
 
 def agent_launcher(instances: FilesystemInstanceStore, table: SystemProcessTable) -> DetachedLauncher:
@@ -216,10 +216,46 @@ def seed_writer() -> IsoSeedWriter:
     return IsoSeedWriter()
 
 
-def summary_cache(facts: HostFacts) -> FileSummaryCache:
-    from lima.adapters.filesystem.summaries import FileSummaryCache
+def list_instances(facts: HostFacts, summarise: SummariseInstance) -> ListInstances:
+    return factories_light.list_instances(facts.lima_home, summarise=summarise)
 
-    return FileSummaryCache(facts.lima_home)
+
+def run_shell(facts: HostFacts) -> RunShell:
+    return factories_light.run_shell(facts.lima_home, ssh_variable=facts.env("SSH"))
+
+
+def summarise_instance(instances: FilesystemInstanceStore, resolve: ResolveInstance) -> SummariseInstance:
+    from lima.application.summarise_instance import SummariseInstance
+
+    return SummariseInstance(store=instances, resolve=resolve)
+
+
+def show_info(
+    facts: HostFacts, templates: TemplateFiles, probe: QemuAcceleratorProbe, resolve: ResolveInstance
+) -> ShowInfo:
+    import msgspec
+
+    from lima.application.show_info import ShowInfo
+
+    def filled(text: str) -> dict[str, Any]:
+        resolved = resolve.new("default", text, origin="template:default")
+        shown: dict[str, Any] = msgspec.to_builtins(resolved.filled, str_keys=True)
+        return shown
+
+    return ShowInfo(facts=facts, templates=templates, probe=probe, version=version(), filled_default=filled)
+
+
+def check_host(inspector: SystemHostInspector, facts: HostFacts, probe: QemuAcceleratorProbe) -> CheckHost:
+    from lima.adapters.system import tools
+    from lima.application.check_host import CheckHost
+
+    return CheckHost(
+        inspector=inspector,
+        facts=facts,
+        probe=probe,
+        free_bytes=tools.free_bytes,
+        available_memory=tools.available_memory,
+    )
 
 
 # --- use cases -------------------------------------------------------------------------------------------------------
@@ -395,6 +431,7 @@ def boot_guest(
 def connect_guest(
     instances: FilesystemInstanceStore, keys: OpensshKeys, client: OpensshClient, processes_runner: AsyncProcessRunner
 ) -> ConnectGuest:
+    from lima.application.check_host import CheckHost
     from lima.application.connect_guest import ConnectGuest
 
     return ConnectGuest(

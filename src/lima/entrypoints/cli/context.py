@@ -1,0 +1,13 @@
+"""The global options of this run, for the commands that cyclopts calls."""
+
+from contextvars import ContextVar
+
+from lima.entrypoints.cli.globals import GlobalOptions
+from lima.entrypoints.cli.output import Log
+
+CONTEXT: ContextVar[tuple[GlobalOptions, Log]] = ContextVar("lima-cli")
+
+
+def current() -> tuple[GlobalOptions, Log]:
+    """Options and log."""
+    return CONTEXT.get()

@@ -1,0 +1,267 @@
+"""`create`, `start`, `stop`, `restart`, `delete`."""
+
+import os
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from lima.application.create_instance import CreateRequest
+from lima.application.start_instance import StartOutcome, StartRequest
+from lima.domain.errors import CommandError, LimaError
+from lima.domain.instance import FileName, check_instance_name, hostname, quote
+from lima.entrypoints.cli.context import current
+from lima.entrypoints.cli.durations import parse_duration
+from lima.entrypoints.cli.running import Interrupted, run
+from lima.wiring.container import Container
+
+DEFAULT_TIMEOUT_S = 600.0
+Flag = Annotated[bool, Parameter(negative=())]
+
+
+def create(
+    template: str | None = None,
+    /,
+    *,
+    name: str | None = None,
+    list_templates: Flag = False,
+    list_drivers: Flag = False,
+) -> int:
+    """Create an instance of Lima, without starting it.
+
+    Examples:
+      limactl create                         the instance "default" of template:default
+      limactl create --name=box template:tiny
+      limactl create ./my.yaml
+      cat my.yaml | limactl create --name=box -
+
+    Parameters
+    ----------
+    template
+        template:NAME, a file, an URL, `-` for standard input, or the location of an image.
+    name
+        Name of the instance; else it follows from the template's.
+    list_templates
+        Print the names of the templates, one a line.
+    list_drivers
+        Print the names of the drivers, one a line.
+    """
+    if list_templates or list_drivers:
+        return _print_lists(templates=list_templates)
+    _check_stdin(template)
+    _, log = current()
+    try:
+        made = run(lambda container, progress: container.create_instance(progress=progress)(
+            CreateRequest(locator=template, name=name)
+        ))  # fmt: skip
+    except Interrupted as interrupted:
+        return interrupted.exit_code
+    log.record("info", f"Run `limactl start {made}` to start the instance.")
+    return 0
+
+
+def start(
+    instance_or_template: str | None = None,
+    /,
+    *,
+    name: str | None = None,
+    timeout: str = "10m0s",
+    foreground: Flag = False,
+    progress: Flag = False,
+    list_templates: Flag = False,
+    list_drivers: Flag = False,
+) -> int:
+    """Start an instance of Lima, made first where it does not exist, and wait until it is ready.
+
+    Ctrl-C before READY stops what this command started and keeps the instance.
+
+    Examples:
+      limactl start                          the instance "default"
+      limactl start template:tiny            an instance "tiny" of that template
+      limactl start --name=box ./my.yaml
+      limactl start --timeout=30m box
+
+    Parameters
+    ----------
+    instance_or_template
+        Name of an instance, template:NAME, a file, an URL, or `-` for standard input.
+    name
+        Name of the instance; else it follows from the template's.
+    timeout
+        How long to wait for READY; after that the guest stays up and the exit status is 1.
+    foreground
+        Run the host agent in the foreground.
+    progress
+        Show the guest's provisioning as it goes.
+    list_templates
+        Print the names of the templates, one a line.
+    list_drivers
+        Print the names of the drivers, one a line.
+    """
+    if list_templates or list_drivers:
+        return _print_lists(templates=list_templates)
+    _check_stdin(instance_or_template)
+    options, _ = current()
+    seconds = parse_duration(timeout, flag="--timeout")
+    request = StartRequest(
+        locator_or_name=instance_or_template,
+        name=name,
+        timeout_s=seconds if seconds > 0 else DEFAULT_TIMEOUT_S,
+        debug=options.debug,
+        progress=progress,
+    )
+    if foreground:
+        return _foreground(request)
+    try:
+        outcome = run(lambda container, sink: container.start_instance(progress=sink)(request))
+    except Interrupted as interrupted:
+        return interrupted.exit_code
+    return _ready(outcome)
+
+
+def stop(*instances: str, force: Annotated[bool, Parameter(name=("--force", "-f"), negative=())] = False) -> int:
+    """Stop instances (`default` where none is named).
+
+    Examples:
+      limactl stop
+      limactl stop -f box          end it at once, without asking the guest
+
+    Parameters
+    ----------
+    instances
+        Names of instances.
+    force
+        Kill the processes of the instance, whatever its state.
+    """
+    return _each(instances or ("default",), lambda container, sink, name: container.stop_instance(progress=sink)(
+        name, force=force
+    ))  # fmt: skip
+
+
+def restart(
+    instance: str = "default", /, *, force: Annotated[bool, Parameter(name=("--force", "-f"), negative=())] = False
+) -> int:
+    """Stop an instance and start it again.
+
+    Parameters
+    ----------
+    instance
+        Name of the instance.
+    force
+        Kill it instead of asking it to stop.
+    """
+    options, _ = current()
+    check_instance_name(instance)
+    try:
+        outcome = run(lambda container, sink: container.restart_instance(progress=sink)(
+            instance, force=force, debug=options.debug
+        ))  # fmt: skip
+    except Interrupted as interrupted:
+        return interrupted.exit_code
+    return _ready(outcome)
+
+
+def delete(
+    *instances: str, force: Annotated[bool, Parameter(name=("--force", "-f"), negative=())] = False
+) -> int:
+    """Delete instances with their disks. Images in the cache stay.
+
+    Examples:
+      limactl delete box
+      limactl delete -f box        stop it first, by force
+
+    Parameters
+    ----------
+    instances
+        Names of instances.
+    force
+        Also where the instance is running.
+    """
+    if not instances:
+        raise CommandError(
+            "`limactl delete` requires at least 1 arg(s), only received 0\nSee `limactl delete --help`.\n\n"
+            "Usage:  limactl delete INSTANCE [INSTANCE, ...] [flags]\n\nDelete an instance of Lima"
+        )
+    _, log = current()
+    for name in instances:
+        check_instance_name(name)
+        try:
+            existed = run(_delete_job(name, force=force))
+        except Interrupted as interrupted:
+            return interrupted.exit_code
+        if not existed:
+            log.record("warning", f"Ignoring non-existent instance {quote(name)}")
+    return 0
+
+
+def _delete_job(name: str, *, force: bool):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    return lambda container, sink: container.delete_instance(progress=sink)(name, force=force)
+
+
+def _each(names: tuple[str, ...], job) -> int:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    """Do it for all; errors are said one by one, and the status is 1 where there was one."""
+    _, log = current()
+    status = 0
+    for name in names:
+        try:
+            check_instance_name(name)
+            run(lambda container, sink, name=name: job(container, sink, name))
+        except Interrupted as interrupted:
+            return interrupted.exit_code
+        except LimaError as error:
+            status = log.fatal(error)
+    return status
+
+
+def _ready(outcome: StartOutcome) -> int:
+    _, log = current()
+    name = outcome.name
+    how = "lima" if name == "default" else f"limactl shell {name}"
+    if outcome.already_running:
+        log.record("info", f"The instance {quote(name)} is already running. Run `{how}` to open the shell.")
+        return 0
+    if outcome.plain:
+        config = f"{Container().store().directory(name)}/{FileName.SSH_CONFIG}"
+        how = f"ssh -F {quote(config)} {hostname(name)}"
+    log.record("info", f"READY. Run `{how}` to open the shell.")
+    if outcome.message:
+        log.record("info", f"Message from the instance {quote(name)}:")
+        sys.stderr.write(outcome.message.rstrip("\n") + "\n")
+    return 0
+
+
+def _foreground(request: StartRequest) -> int:
+    """Become the host agent. Source: reference, cli §5.5."""
+    from lima.wiring.locations import self_command
+
+    container = Container()
+    try:
+        name = run(lambda inner, sink: inner.start_instance(progress=sink).prepared(request))
+    except Interrupted as interrupted:
+        return interrupted.exit_code
+    directory = container.store().directory(name)
+    if not sys.stdin.isatty():
+        for file, descriptor in ((FileName.HA_STDOUT_LOG, 1), (FileName.HA_STDERR_LOG, 2)):
+            log = os.open(f"{directory}/{file}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
+            os.dup2(log, descriptor)
+    words = ("hostagent", "--pidfile", f"{directory}/{FileName.HA_PID}", "--socket", f"{directory}/{FileName.HA_SOCK}")
+    argv = [*self_command(), *words, *(["--debug"] if request.debug else []), name]
+    os.execvp(argv[0], argv)
+
+
+def _print_lists(*, templates: bool) -> int:
+    if templates:
+        for name, _ in Container().template_source().names():
+            if not name.startswith("_") and "/_" not in name:
+                sys.stdout.write(f"{name}\n")
+    else:
+        sys.stdout.write("qemu\n")
+    return 0
+
+
+def _check_stdin(locator: str | None) -> None:
+    options, log = current()
+    if locator == "-" and options.tty:
+        raise CommandError("cannot use --tty=true when reading template from stdin")
+    if options.tty is not True:
+        log.record("debug", "Terminal is not available, proceeding without opening an editor")

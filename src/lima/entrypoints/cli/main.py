@@ -1,0 +1,89 @@
+"""`limactl` and `lima`: recognise what must be quick, hand the rest to the full program.
+
+Light: a `list` with valid summaries and a `shell` never load asyncio, cyclopts, YAML or the container.
+"""
+
+import os
+import sys
+
+from lima.entrypoints.cli.globals import GlobalOptions, take_globals
+
+LIST_FLAGS = frozenset({"--json", "-q", "--quiet", "--all-fields"})
+LIMA_USAGE = """\
+Usage: lima [COMMAND...]
+
+lima is an alias for "limactl shell default".
+The instance name ("default") can be changed by specifying $LIMA_INSTANCE.
+The shell and initial workdir inside the instance can be specified via $LIMA_SHELL and $LIMA_WORKDIR.
+
+See `limactl shell --help` for further information.
+"""
+
+
+def limactl(argv: list[str] | None = None) -> int:
+    """The whole program: the exit status."""
+    words = sys.argv[1:] if argv is None else argv
+    try:
+        return _run(words)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # `limactl list | head`: nobody reads on, which is no error of ours
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+
+
+def lima(argv: list[str] | None = None) -> int:
+    """The wrapper: a shell in the instance that LIMA_INSTANCE names."""
+    words = sys.argv[1:] if argv is None else argv
+    if words in (["-h"], ["--help"]):
+        sys.stdout.write(LIMA_USAGE)
+        return 0
+    if words in (["-v"], ["--version"]):
+        return limactl(["--version"])
+    flags: list[str] = []
+    for flag, variable in (("--workdir", "LIMA_WORKDIR"), ("--shell", "LIMA_SHELL")):
+        if value := os.environ.get(variable):
+            flags += [flag, value]
+    return limactl(["shell", *flags, "--instance", os.environ.get("LIMA_INSTANCE") or "default", *words])
+
+
+def _run(words: list[str]) -> int:
+    if words[:1] == ["hostagent"]:
+        from lima.entrypoints.hostagent.main import main as hostagent
+
+        return hostagent(words[1:])
+    if words in (["-v"], ["--version"]):
+        from lima._version import __version__
+
+        sys.stdout.write(f"limactl version {__version__}\n")
+        return 0
+    if words[:1] == ["shell"] and not _asks_for_help(words):
+        from lima.entrypoints.cli.shell import run
+
+        return run(words[1:], GlobalOptions())
+    if words[:1] in (["list"], ["ls"]) and all(w in LIST_FLAGS or not w.startswith("-") for w in words[1:]):
+        from lima.entrypoints.cli.listing import run as list_run
+
+        options, rest = take_globals(words[1:])
+        names = [word for word in rest if not word.startswith("-")]
+        return list_run(
+            tuple(names),
+            output="json" if "--json" in rest else "table",
+            names_only="-q" in rest or "--quiet" in rest,
+            all_fields="--all-fields" in rest,
+            options=options,
+        )
+    from lima.entrypoints.cli.app import run as app_run
+
+    return app_run(words)
+
+
+def _asks_for_help(words: list[str]) -> bool:
+    """Whether `--help` stands before the instance: after it, it is the guest's."""
+    for word in words[1:]:
+        if word in ("-h", "--help"):
+            return True
+        if not word.startswith("-"):
+            return False
+    return False
