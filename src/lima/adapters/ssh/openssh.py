@@ -78,7 +78,7 @@ class OpensshTransport:
         self._remove_stale_socket()
         # the master's own options come first: OpenSSH takes the first value it meets
         master = ("-o", "ControlMaster=yes", "-o", f"ConnectTimeout={CONNECT_S}", "-o", "ServerAliveInterval=30")
-        done = await self._run((*self._command(), *master, *self._options, "-f", "-N", "-M", *self._destination()))
+        done = await self._run((*self._command(), *master, *self._options, "-f", "-N", *self._destination()))
         if done.exit_code != 0:
             raise self._error(done)
 
