@@ -259,7 +259,8 @@ class _Telling:
         if line.state is StageState.START:
             self._emit(StageProgress(stage="boot", detail=title))
             return
-        seconds = line.seconds or line.up
+        # a stage of the boot counts from the kernel's start, a script from its own
+        seconds = line.seconds if line.name else line.up
         detail = "" if line.state is StageState.OK else f"exit code {line.code}" + (f": {line.tail}" if line.tail else "")
         self._emit(
             StageFinished(

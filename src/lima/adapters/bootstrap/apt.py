@@ -22,6 +22,11 @@ class Mirror:
     keyring: str
 
     @property
+    def is_public_default(self) -> bool:
+        """Whether this is the distribution's own mirror, whose security archive lies beside it."""
+        return self.public == PUBLIC_MIRROR
+
+    @property
     def public(self) -> str:
         """The URL without credentials."""
         return without_credentials(self.url)
@@ -96,6 +101,11 @@ class PrivateApt:
                 log_tail=done.log_tail,
                 hint="is the mirror reachable? `?mirror=URL` or LIMA_BOOTSTRAP_MIRROR names another one",
             )
+
+    @property
+    def sources_file(self) -> str:
+        """A sources.list that only its owner may read."""
+        return f"{self._folder}/etc/sources.list"
 
     async def dependency(self, package: str, *, prefix: str) -> str:
         """The first package that `package` depends on and whose name starts with `prefix`."""

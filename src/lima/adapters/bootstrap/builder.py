@@ -3,11 +3,16 @@
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable, Mapping
 
-from lima.adapters.bootstrap import tiny
-from lima.adapters.bootstrap.apt import PrivateApt, find_mirror
+from lima.adapters.bootstrap import debian, tiny
+from lima.adapters.bootstrap.apt import Mirror, PrivateApt, find_mirror
+from lima.adapters.bootstrap.files import skeleton_files
+from lima.adapters.bootstrap.initramfs import rootfs_initramfs
+from lima.adapters.bootstrap.loaders import BootLoader
+from lima.adapters.bootstrap.modules import ModuleTree
 from lima.adapters.bootstrap.stages import Stages
-from lima.domain.bootstrap import BootstrapRecipe, Kind, is_bootstrap, parse_bootstrap, recipe_digest
+from lima.domain.bootstrap import Boot, BootstrapRecipe, Kind, is_bootstrap, parse_bootstrap, recipe_digest
 from lima.domain.errors import ImageBuildError, StorageError
 from lima.domain.host import HostFacts
 from lima.ports.events import EventSink
@@ -54,7 +59,7 @@ class BootstrapBuilder:
             await apt.update()
         if recipe.kind is Kind.TINY:
             return await self._build_tiny(recipe, into, work, apt, stages)
-        raise ImageBuildError(f"cannot build {recipe.description} yet")
+        return await self._build_debian(recipe, into, work, apt, mirror, stages)
 
     async def _build_tiny(
         self, recipe: BootstrapRecipe, into: str, work: str, apt: PrivateApt, stages: Stages
@@ -69,9 +74,109 @@ class BootstrapBuilder:
             os.replace(tiny.kernel_path(root), kernel)
         return BuiltImage(disk=None, disk_format="", kernel=kernel, initrd=initrd, cmdline=tiny.cmdline(recipe))
 
+    async def _build_debian(
+        self, recipe: BootstrapRecipe, into: str, work: str, apt: PrivateApt, mirror: Mirror, stages: Stages
+    ) -> BuiltImage:
+        debian.refuse_foreign(recipe, self._facts.arch)
+        debian.refuse_firmware(recipe)
+        with stages.stage("image.kernel", "Fetching the kernel"):
+            kernel_root = await self._kernel(recipe, work, apt)
+        with stages.stage("image.rootfs", f"Installing Debian {recipe.suite}"):
+            archive = await self._rootfs(recipe, work, apt, stages)
+        raw = os.path.join(work, "disk.raw")
+        with stages.stage("image.disk", "Writing the file system"):
+            await self._file_system(recipe, work, mirror, archive=archive, kernel_root=kernel_root, raw=raw)
+        initrd = os.path.join(into, "initrd")
+        kernel = os.path.join(into, "kernel")
+        with open(initrd, "wb") as file:
+            file.write(rootfs_initramfs(kernel_root, os.path.join(self._guest_dir, "initramfs", "root")))
+        os.replace(tiny.kernel_path(kernel_root), kernel)
+        command_line = debian.cmdline(recipe)
+        if recipe.boot is not Boot.DIRECT:
+            with stages.stage("image.loader", f"Installing the boot loader ({recipe.boot})"):
+                loader = BootLoader(self._runner, work)
+                raw = await loader.install(recipe.boot, raw, kernel=kernel, initrd=initrd, cmdline=command_line)
+        with stages.stage("image.compress", "Compressing the disk"):
+            disk = os.path.join(into, "disk")
+            await self._tool(
+                "qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-c", "-o", "compression_type=zstd", raw, disk
+            )
+        if recipe.boot is not Boot.DIRECT:
+            return BuiltImage(disk=disk, disk_format="qcow2", kernel=None, initrd=None, cmdline="")
+        return BuiltImage(disk=disk, disk_format="qcow2", kernel=kernel, initrd=initrd, cmdline=command_line)
+
+    async def _kernel(self, recipe: BootstrapRecipe, work: str, apt: PrivateApt) -> str:
+        """The kernel package, unpacked and not installed: its scripts would build an initramfs that nobody needs."""
+        package = await apt.dependency(debian.KERNEL_PACKAGES[recipe.arch], prefix="linux-image-")
+        archives = await apt.download((package, "busybox-static"), into=os.path.join(work, "debs"))
+        root = os.path.join(work, "kernel")
+        await apt.unpack(archives, into=root)
+        return root
+
+    async def _rootfs(self, recipe: BootstrapRecipe, work: str, apt: PrivateApt, stages: Stages) -> str:
+        archive = os.path.join(work, "rootfs.tar")
+        settings = os.path.join(work, "apt-settings")
+        dump = await self._runner.run(("apt-config", "dump"))
+        proxies = [
+            line
+            for line in dump.stdout.decode(errors="replace").splitlines()
+            if line.lower().startswith(("acquire::http", "acquire::https"))
+        ]
+        with open(os.open(settings, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write("\n".join(proxies) + "\n")
+        argv = debian.mmdebstrap_argv(
+            recipe, archive, is_root=self._facts.is_root, apt_settings=settings, sources_file=apt.sources_file
+        )
+        await self._tool(*argv, on_line=stages.detail, env={"SOURCE_DATE_EPOCH": "0", "TMPDIR": work})
+        return archive
+
+    async def _file_system(
+        self, recipe: BootstrapRecipe, work: str, mirror: Mirror, *, archive: str, kernel_root: str, raw: str
+    ) -> None:
+        """Unpack, finish and write the root file system, as root of a user namespace where we are not root."""
+        with open(raw, "wb") as file:
+            file.truncate(debian.IMAGE_BYTES)
+        script = "\n".join((
+            "set -eu",
+            'trap \'rm -rf "$ROOT"\' EXIT',
+            'mkdir -m 0755 "$ROOT"',
+            'tar -xpf "$ARCHIVE" -C "$ROOT" --numeric-owner --exclude="./dev/*"',
+            '( sh -c "$FINISH" )',
+            'mke2fs -q -F -t ext4 -L rootfs -E root_owner=0:0,lazy_itable_init=1 -d "$ROOT" "$RAW"',
+        ))  # fmt: skip
+        environment = {
+            "ROOT": os.path.join(work, "rootfs"),
+            "ARCHIVE": archive,
+            "RAW": raw,
+            "FINISH": debian.finish_script(recipe, mirror),
+            "FIRSTBOOT": os.path.join(self._guest_dir, "firstboot", "rootfs"),
+            "KERNEL": kernel_root,
+            "VERSION": ModuleTree(kernel_root).version,
+        }
+        argv = ("sh", "-c", script)
+        if not self._facts.is_root:
+            argv = ("unshare", "--map-root-user", "--map-auto", *argv)
+        await self._tool(*argv, env=environment)
+
+    async def _tool(
+        self, *argv: str, env: Mapping[str, str] | None = None, on_line: Callable[[str], None] | None = None
+    ) -> None:
+        done = await self._runner.run(argv, env=env, on_line=on_line)
+        if done.exit_code == 0:
+            return
+        if "No space left" in "\n".join(done.log_tail):
+            raise StorageError(
+                "no space left for building the image", hint="make room, or point XDG_CACHE_HOME to a larger disk"
+            )
+        raise ImageBuildError(
+            f"building the image failed: `{argv[0]}` ended with exit code {done.exit_code}: {done.complaint}",
+            log_tail=done.log_tail,
+            hint="the lines above are its last; is the package mirror reachable and the disk large enough?",
+        )
+
     def _builder_digest(self) -> str:
         digest = hashlib.sha256(str(REVISION).encode())
         for folder in ("initramfs", "firstboot"):
-            for path, content, mode in tiny.skeleton_files(os.path.join(self._guest_dir, folder)):
+            for path, content, mode in skeleton_files(os.path.join(self._guest_dir, folder)):
                 digest.update(f"{folder}/{path} {mode:o} {len(content)}\n".encode() + content)
         return digest.hexdigest()

@@ -1,10 +1,10 @@
 """`bootstrap:tiny`: a kernel and an initramfs of busybox and dropbear, made of packages without installing any."""
 
 import os
-import stat
 
 from lima.adapters.bootstrap.apt import PrivateApt
 from lima.adapters.bootstrap.cpio import InitramfsArchive
+from lima.adapters.bootstrap.files import read_file, read_first, skeleton_files
 from lima.adapters.bootstrap.modules import ModuleTree
 from lima.domain.bootstrap import BootstrapRecipe
 from lima.domain.errors import ImageBuildError
@@ -51,14 +51,14 @@ def initramfs(root: str, skeleton: str, recipe: BootstrapRecipe) -> bytes:
         archive.directory(directory)
     archive.device("dev/console", 0o600, 5, 1)
     archive.device("dev/null", 0o666, 1, 3)
-    busybox = _read(os.path.join(root, "usr/bin/busybox"), os.path.join(root, "bin/busybox"))
+    busybox = read_first(root, "usr/bin/busybox", "bin/busybox")
     archive.file("bin/busybox", busybox, 0o755)
     # the one program that may change the user; a copy, for set-uid on busybox itself would cover all its applets
     archive.file("usr/local/bin/su", busybox, 0o4755)
     for link, target in (("init", "bin/busybox"), ("bin/sh", "busybox")):
         archive.symlink(link, target)
     for binary in BINARIES:
-        archive.file(binary, _binary(root, binary), 0o755)
+        archive.file(binary, read_first(root, binary, binary.removeprefix("usr/")), 0o755)
     _libraries(archive, root)
     modules = ModuleTree(root).load_order(MODULES + (PC_MODULES if recipe.arch is Arch.X86_64 else ()))
     for name, content in modules:
@@ -76,17 +76,6 @@ def cmdline(recipe: BootstrapRecipe) -> str:
     return common + (" no_timer_check tsc=reliable" if recipe.arch is Arch.X86_64 else "")
 
 
-def skeleton_files(skeleton: str) -> list[tuple[str, bytes, int]]:
-    """(path, content, mode) of the files below a folder, sorted."""
-    found = []
-    for folder, _, files in os.walk(skeleton):
-        for file in files:
-            path = os.path.join(folder, file)
-            mode = 0o755 if os.stat(path).st_mode & stat.S_IXUSR else 0o644
-            found.append((os.path.relpath(path, skeleton), _read(path), mode))
-    return sorted(found)
-
-
 def _libraries(archive: InitramfsArchive, root: str) -> None:
     """The loader and every shared library of the unpacked packages, at the one place that the loader looks in."""
     written: set[str] = set()
@@ -100,7 +89,7 @@ def _libraries(archive: InitramfsArchive, root: str) -> None:
             if not os.path.exists(path):
                 continue
             written.add(file)
-            archive.file(f"lib/{file}", _read(path), 0o755)
+            archive.file(f"lib/{file}", read_file(path), 0o755)
     for path in ("lib64", "usr/lib", "usr/lib64", f"lib/{_triplet(root)}"):
         archive.symlink(path, "/lib" if path != f"lib/{_triplet(root)}" else ".")
 
@@ -113,17 +102,3 @@ def _is_needed(file: str) -> bool:
 def _triplet(root: str) -> str:
     base = os.path.join(root, "usr/lib")
     return next((name for name in sorted(os.listdir(base)) if name.endswith(("-gnu", "-gnueabihf"))), "gnu")
-
-
-def _binary(root: str, path: str) -> bytes:
-    return _read(os.path.join(root, path), os.path.join(root, path.removeprefix("usr/")))
-
-
-def _read(*paths: str) -> bytes:
-    for path in paths:
-        if os.path.exists(path):
-            with open(path, "rb") as file:
-                return file.read()
-    raise ImageBuildError(f"the packages brought no `{os.path.basename(paths[0])}`")
-
-
