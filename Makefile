@@ -1,2 +1,61 @@
+# `make start` and `make test` are all that a newcomer needs; `make help` lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/python
+STAMP := $(VENV)/.stamp
+DEV_STAMP := $(VENV)/.stamp-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help start test check fmt e2e-all bench dist lock check-earliest clean
+
 help: ## this list
-	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | column -t -s '|'
+
+start: $(STAMP) ## install what is missing, boot a Debian guest, show what it says
+	@scripts/start.sh $(RUN)
+
+test: $(DEV_STAMP) ## all tests that fit into one CI run, with real guests
+	@scripts/test-requirements.sh $(RUN)
+	$(RUN) -m pytest tests/unit tests/architecture tests/contracts tests/integration
+	$(RUN) -m pytest tests/e2e -m "not e2e_all"
+
+check: $(DEV_STAMP) ## format, lint, types, layers, unit tests: under a minute
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict src tests/conformance.py
+	$(BIN)/lint-imports
+	$(RUN) -m pytest -q tests/unit tests/architecture
+
+fmt: $(DEV_STAMP) ## format the code and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+e2e-all: $(DEV_STAMP) ## every guest there is: other init, boot loaders, upstream's seeds and arguments (30 minutes)
+	@scripts/test-requirements.sh $(RUN) all
+	$(RUN) -m pytest tests/e2e -m "e2e_all" -s
+
+bench: $(DEV_STAMP) ## the budgets of docs/architecture.md, as ratios
+	@scripts/test-requirements.sh $(RUN)
+	$(RUN) -m benchmarks
+
+dist: $(DEV_STAMP) ## wheel, sdist and a one-file executable below dist/
+	scripts/dist.sh $(RUN)
+
+lock: $(DEV_STAMP) ## write requirements/*.txt anew from pyproject.toml
+	scripts/lock.sh $(RUN)
+
+check-earliest: ## unit tests with the earliest versions that pyproject.toml allows
+	scripts/check-earliest.sh $(PYTHON)
+
+clean: ## remove what the targets above made (not your instances)
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .state
+
+$(STAMP): pyproject.toml requirements/runtime.txt scripts/venv.sh
+	@scripts/venv.sh $(PYTHON) $(VENV) requirements/runtime.txt
+	@touch $@
+
+$(DEV_STAMP): $(STAMP) requirements/dev.txt
+	@scripts/venv.sh $(PYTHON) $(VENV) requirements/dev.txt
+	@touch $@

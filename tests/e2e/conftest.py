@@ -59,7 +59,9 @@ class Home:
             env=self.env(**(env or {})),
             check=False,
         )
-        return Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"), done.stdout)
+        return Result(
+            done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"), done.stdout
+        )
 
     def ok(self, *words: str, **kwargs: Any) -> Result:
         result = self.limactl(*words, **kwargs)

@@ -20,7 +20,10 @@ def test_exit_status_of_the_guest_command_passes_through(tiny: Home) -> None:
 
 
 def test_flags_after_the_instance_reach_the_guest(tiny: Home) -> None:
-    assert "BusyBox" in tiny.limactl("shell", "tiny", "ls", "--help").err + tiny.limactl("shell", "tiny", "ls", "--help").out
+    assert (
+        "BusyBox"
+        in tiny.limactl("shell", "tiny", "ls", "--help").err + tiny.limactl("shell", "tiny", "ls", "--help").out
+    )
 
 
 def test_ten_megabytes_through_cat_come_back_identical(tiny: Home) -> None:

@@ -62,4 +62,3 @@ class BootGuest:
         """Leave the facts for whoever must take the guest over."""
         self.store.record_process(name, FileName.DRIVER_FACTS, process)
         self.store.write(name, FileName.BOOT_FACTS, encode_boot_facts(facts), mode=0o600)
-

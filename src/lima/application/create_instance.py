@@ -9,8 +9,8 @@ from lima.domain.config import InstanceConfig
 from lima.domain.errors import CommandError, InstanceExistsError, LimaError
 from lima.domain.host import HostFacts
 from lima.domain.instance import FileName, check_instance_name, check_path_length, quote
-from lima.domain.target import Target, choose_target
 from lima.domain.progress import Level, Note
+from lima.domain.target import Target, choose_target
 from lima.ports.events import EventSink
 from lima.ports.instance_store import InstanceStore
 from lima.ports.processes import ProcessTable

@@ -48,7 +48,9 @@ class PrepareInstance:
         first: ImageRef | None = None
         for image in config.images:
             if image.arch != config.arch:
-                skipped.append(f"skipped to download: {quote(image.disk.location)}: unsupported arch: {quote(image.arch)}")
+                skipped.append(
+                    f"skipped to download: {quote(image.disk.location)}: unsupported arch: {quote(image.arch)}"
+                )
                 continue
             first = first or image
             if (image.variant, image.arch_variant) != (first.variant, first.arch_variant):

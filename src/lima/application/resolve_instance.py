@@ -58,9 +58,7 @@ class ResolveInstance:
         resolution, warnings = self._resolve(name, text, version=self.version, origin=origin)
         return Resolved(config=resolution.for_creation(), filled=resolution.template, warnings=warnings)
 
-    def _resolve(
-        self, name: str, text: str, *, version: str | None, origin: str
-    ) -> tuple[Resolution, tuple[str, ...]]:
+    def _resolve(self, name: str, text: str, *, version: str | None, origin: str) -> tuple[Resolution, tuple[str, ...]]:
         parsed = self.parser.parse(text, origin=origin)
         default, default_warnings = self._layer("default.yaml")
         override, override_warnings = self._layer("override.yaml")

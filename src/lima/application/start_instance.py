@@ -1,7 +1,6 @@
 """Start an instance, made first where it does not exist, and wait until it is ready."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from lima.application.create_instance import CreateInstance, CreateRequest
@@ -10,7 +9,13 @@ from lima.application.prepare_instance import PrepareInstance
 from lima.application.resolve_instance import ResolveInstance
 from lima.application.stop_instance import StopInstance
 from lima.domain.config import InstanceConfig
-from lima.domain.errors import InstanceBusyError, LaunchFailedError, NotReadyError, RequirementNotMetError, WrongStateError
+from lima.domain.errors import (
+    InstanceBusyError,
+    LaunchFailedError,
+    NotReadyError,
+    RequirementNotMetError,
+    WrongStateError,
+)
 from lima.domain.events import AgentEvent
 from lima.domain.guest_progress import GuestProgress, StageState
 from lima.domain.instance import FileName, quote
@@ -261,7 +266,9 @@ class _Telling:
             return
         # a stage of the boot counts from the kernel's start, a script from its own
         seconds = line.seconds if line.name else line.up
-        detail = "" if line.state is StageState.OK else f"exit code {line.code}" + (f": {line.tail}" if line.tail else "")
+        detail = (
+            "" if line.state is StageState.OK else f"exit code {line.code}" + (f": {line.tail}" if line.tail else "")
+        )
         self._emit(
             StageFinished(
                 stage=f"guest.{line.stage}", title=title, seconds=seconds, ok=line.state is StageState.OK, detail=detail
@@ -270,5 +277,3 @@ class _Telling:
 
     def _emit(self, event: ProgressEvent) -> None:
         self._sink.emit(event)
-
-

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,9 +80,7 @@ class Supervise:
         config = resolved.config
         guest = await self._adopt(name, config) or await self._boot(name, config)
         self.state.ssh_port = guest.facts.ssh_port
-        transport = await self.connect(
-            name, config, port=guest.facts.ssh_port, pinned=guest.facts.host_key_pinned
-        )
+        transport = await self.connect(name, config, port=guest.facts.ssh_port, pinned=guest.facts.host_key_pinned)
         word = GuestWord(instance_id=guest.facts.instance_id)
         life = _Life(config, guest, word, transport)
         helpers = [
@@ -129,7 +127,9 @@ class Supervise:
             return guest
         if await self._kernel_speaks(name, guest):
             return guest
-        reason = f"no kernel line under {verdict.accelerator} within {KERNEL_SILENCE_S:.0f} s, though it had been proven"
+        reason = (
+            f"no kernel line under {verdict.accelerator} within {KERNEL_SILENCE_S:.0f} s, though it had been proven"
+        )
         self._say(f"{reason}; starting again under tcg", Level.WARNING)
         await guest.hypervisor.stop(grace_s=0)
         fallback = AcceleratorVerdict(accelerator="tcg", reason=reason, source="overruled")
@@ -201,7 +201,7 @@ class Supervise:
                     await life.transport.close()
 
     async def _until_end(
-        self, name: str, life: _Life, stop: asyncio.Event, helpers: list["asyncio.Future[None]"]
+        self, name: str, life: _Life, stop: asyncio.Event, helpers: Sequence["asyncio.Future[None]"]
     ) -> ExitReport:
         ended = asyncio.ensure_future(life.guest.hypervisor.wait())
         asked = asyncio.ensure_future(stop.wait())

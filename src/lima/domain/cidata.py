@@ -149,9 +149,7 @@ def _user_data(request: SeedRequest) -> dict[str, Any]:
             "ed25519_private": request.host_key.private,
             "ed25519_public": request.host_key.public,
         }
-    data["write_files"] = [
-        {"path": PER_BOOT_SCRIPT, "owner": "root:root", "permissions": "0755", "content": PER_BOOT}
-    ]
+    data["write_files"] = [{"path": PER_BOOT_SCRIPT, "owner": "root:root", "permissions": "0755", "content": PER_BOOT}]
     if config.dns:
         data |= {"manage_resolv_conf": True, "resolv_conf": {"nameservers": list(config.dns)}}
     if config.ca_certs.remove_defaults or config.ca_certs.certs:

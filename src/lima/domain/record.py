@@ -76,7 +76,9 @@ def to_json(record: InstanceRecord, *, host: dict[str, str]) -> dict[str, Any]:
     return {key: value for key, value, always in fields if always or value}
 
 
-def table(records: tuple[InstanceRecord, ...], *, home: str, width: int | None, host_arch: str, all_fields: bool) -> str:
+def table(
+    records: tuple[InstanceRecord, ...], *, home: str, width: int | None, host_arch: str, all_fields: bool
+) -> str:
     """The table. `width`: the terminal's, None where the output is none; columns are then all shown."""
     rows = [COLUMNS, *(_cells(record, home) for record in records)]
     hidden = _hidden(records, width, host_arch) if width is not None and not all_fields else frozenset()

@@ -48,7 +48,9 @@ def _instance(argument: str, name: str | None) -> Target:
     warnings: tuple[str, ...] = ()
     if argument != DEFAULT:
         warnings = (
-            f"Creating an instance {quote(argument)} from template:default (Not from template:{argument})."
-            f" This form is deprecated. Use `limactl create --name={argument} template:default` instead",
+            (
+                f"Creating an instance {quote(argument)} from template:default (Not from template:{argument})."
+                f" This form is deprecated. Use `limactl create --name={argument} template:default` instead"
+            ),
         )
     return Target(name=argument, locator=DEFAULT_TEMPLATE, may_exist=True, warnings=warnings)

@@ -261,7 +261,9 @@ def check_host(inspector: SystemHostInspector, facts: HostFacts, probe: QemuAcce
 # --- use cases -------------------------------------------------------------------------------------------------------
 
 
-def resolve_instance(instances: FilesystemInstanceStore, parser: YamlTemplateParser, facts: HostFacts) -> ResolveInstance:
+def resolve_instance(
+    instances: FilesystemInstanceStore, parser: YamlTemplateParser, facts: HostFacts
+) -> ResolveInstance:
     from lima.adapters.filesystem.user_config import read_user_config
     from lima.application.resolve_instance import ResolveInstance
 
@@ -431,7 +433,6 @@ def boot_guest(
 def connect_guest(
     instances: FilesystemInstanceStore, keys: OpensshKeys, client: OpensshClient, processes_runner: AsyncProcessRunner
 ) -> ConnectGuest:
-    from lima.application.check_host import CheckHost
     from lima.application.connect_guest import ConnectGuest
 
     return ConnectGuest(

@@ -37,9 +37,7 @@ def summary_cache(home: str) -> FileSummaryCache:
 
 
 def list_instances(home: str, *, summarise: Callable[[str], Summary]) -> ListInstances:
-    return ListInstances(
-        store=store(home), client=agent_client(), summaries=summary_cache(home), summarise=summarise
-    )
+    return ListInstances(store=store(home), client=agent_client(), summaries=summary_cache(home), summarise=summarise)
 
 
 def run_shell(home: str, *, ssh_variable: str) -> RunShell:

@@ -22,6 +22,16 @@ from lima.ports.process_runner import ProcessRunner
 REVISION = 1
 """Raised whenever the same recipe gives another image."""
 
+UNPACK_AND_WRITE = """\
+set -eu
+trap 'rm -rf "$ROOT"' EXIT
+mkdir -m 0755 "$ROOT"
+tar -xpf "$ARCHIVE" -C "$ROOT" --numeric-owner --exclude='./dev/*'
+( sh -c "$FINISH" )
+mke2fs -q -F -t ext4 -L rootfs -E root_owner=0:0,lazy_itable_init=1 -d "$ROOT" "$RAW"
+"""
+"""From the archive to a file system; in a user namespace where we are not root, so that all owners can be kept."""
+
 
 class BootstrapBuilder:
     """Builds with the tools of this host; everything temporary lies in a folder beside the result."""
@@ -136,14 +146,6 @@ class BootstrapBuilder:
         """Unpack, finish and write the root file system, as root of a user namespace where we are not root."""
         with open(raw, "wb") as file:
             file.truncate(debian.IMAGE_BYTES)
-        script = "\n".join((
-            "set -eu",
-            'trap \'rm -rf "$ROOT"\' EXIT',
-            'mkdir -m 0755 "$ROOT"',
-            'tar -xpf "$ARCHIVE" -C "$ROOT" --numeric-owner --exclude="./dev/*"',
-            '( sh -c "$FINISH" )',
-            'mke2fs -q -F -t ext4 -L rootfs -E root_owner=0:0,lazy_itable_init=1 -d "$ROOT" "$RAW"',
-        ))  # fmt: skip
         environment = {
             "ROOT": os.path.join(work, "rootfs"),
             "ARCHIVE": archive,
@@ -153,10 +155,8 @@ class BootstrapBuilder:
             "KERNEL": kernel_root,
             "VERSION": ModuleTree(kernel_root).version,
         }
-        argv = ("sh", "-c", script)
-        if not self._facts.is_root:
-            argv = ("unshare", "--map-root-user", "--map-auto", *argv)
-        await self._tool(*argv, env=environment)
+        namespace = () if self._facts.is_root else ("unshare", "--map-root-user", "--map-auto")
+        await self._tool(*namespace, "sh", "-c", UNPACK_AND_WRITE, env=environment)
 
     async def _tool(
         self, *argv: str, env: Mapping[str, str] | None = None, on_line: Callable[[str], None] | None = None

@@ -52,8 +52,8 @@ def mmdebstrap_argv(
         f"--include={','.join(packages)}",
         *excludes,
         f"--aptopt={apt_settings}",
-        "--aptopt=APT::Install-Recommends \"false\"",
-        "--aptopt=Acquire::Languages \"none\"",
+        '--aptopt=APT::Install-Recommends "false"',
+        '--aptopt=Acquire::Languages "none"',
         recipe.suite,
         output,
         sources_file,
@@ -90,8 +90,10 @@ def finish_script(recipe: BootstrapRecipe, mirror: Mirror) -> str:
     lines += [
         f"ln -sf /usr/lib/systemd/system/{unit} etc/systemd/system/multi-user.target.wants/{unit}" for unit in wants
     ]
-    lines.append('[ -z "${KERNEL:-}" ] || { cp -a "$KERNEL/usr/lib/modules" usr/lib/; chroot . /sbin/depmod "$VERSION"; }')
-    lines.append('chown -R 0:0 usr/lib/modules')
+    lines.append(
+        '[ -z "${KERNEL:-}" ] || { cp -a "$KERNEL/usr/lib/modules" usr/lib/; chroot . /sbin/depmod "$VERSION"; }'
+    )
+    lines.append("chown -R 0:0 usr/lib/modules")
     return "\n".join(lines) + "\n"
 
 
@@ -134,5 +136,3 @@ def refuse_firmware(recipe: BootstrapRecipe) -> None:
     """Raises: ImageBuildError for a boot loader that this architecture has not."""
     if recipe.boot is not Boot.DIRECT and recipe.arch is not Arch.X86_64:
         raise ImageBuildError(f"`boot={recipe.boot}` is known for x86_64 only", hint="leave out `boot=`")
-
-

@@ -60,7 +60,9 @@ class BootLoader:
         await self._run("mcopy", "-i", fat, initrd, "::initrd")
 
     async def _bios(self, fat: str, kernel: str, initrd: str, cmdline: str) -> None:
-        config = f"DEFAULT debian\nPROMPT 0\nTIMEOUT 0\nLABEL debian\nLINUX /vmlinuz\nINITRD /initrd\nAPPEND {cmdline}\n"
+        config = (
+            f"DEFAULT debian\nPROMPT 0\nTIMEOUT 0\nLABEL debian\nLINUX /vmlinuz\nINITRD /initrd\nAPPEND {cmdline}\n"
+        )
         await self._put(fat, "syslinux.cfg", config, "syslinux.cfg")
         await self._run("mcopy", "-i", fat, kernel, "::vmlinuz")
         await self._run("mcopy", "-i", fat, initrd, "::initrd")

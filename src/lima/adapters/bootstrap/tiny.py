@@ -95,7 +95,18 @@ def _libraries(archive: InitramfsArchive, root: str) -> None:
 
 
 def _is_needed(file: str) -> bool:
-    stems = ("ld-linux", "ld64", "ld.so", "libc.so", "libcrypt.so", "libtom", "libgmp.so", "libz.so", "libm.so", "libnss_files")
+    stems = (
+        "ld-linux",
+        "ld64",
+        "ld.so",
+        "libc.so",
+        "libcrypt.so",
+        "libtom",
+        "libgmp.so",
+        "libz.so",
+        "libm.so",
+        "libnss_files",
+    )
     return file.startswith(stems)
 
 

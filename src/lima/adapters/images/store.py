@@ -1,8 +1,8 @@
 """The ImageStore on this host's disk. Layout of downloads: upstream's, so that both programs share them.
 
-    download/by-url-sha256/<hex>/{url,data,time,type,<algo>.digest}   as they came; `image`: decompressed
-    local/<hex>/image                                                 copies of local files
-    bootstrap/<hex>/{disk,kernel,initrd,cmdline,format}               built here
+download/by-url-sha256/<hex>/{url,data,time,type,<algo>.digest}   as they came; `image`: decompressed
+local/<hex>/image                                                 copies of local files
+bootstrap/<hex>/{disk,kernel,initrd,cmdline,format}               built here
 """
 
 import asyncio
@@ -148,9 +148,7 @@ class CachedImageStore:
             headers = await fetch(file, aside, progress=progress, stage="image.fetch")
         except Exception as error:
             seconds = self._clock.monotonic() - began
-            progress.emit(
-                StageFinished(stage="image.fetch", title=text, seconds=seconds, ok=False, detail=str(error))
-            )
+            progress.emit(StageFinished(stage="image.fetch", title=text, seconds=seconds, ok=False, detail=str(error)))
             raise
         for stale in ("image",):
             if entry.has(stale):
@@ -212,5 +210,3 @@ def _hash_file(path: str, file: FileRef) -> None:
         while block := source.read(1 << 20):
             running.update(block)
     check_digest(file, running)
-
-

@@ -186,7 +186,9 @@ def _consoles(line: _Line, machine: MachineSpec, _features: QemuFeatures, _firmw
     line.add("-device", f"virtio-serial-pci,id=virtio-serial0,max_ports={ports}")
     line.add("-device", "virtconsole,chardev=char-serial-virtio,id=console0")
     if machine.wants_progress_port:
-        line.add("-chardev", f"socket,id=char-progress,path={_path(machine, FileName.PROGRESS_SOCK)},server=on,wait=off")
+        line.add(
+            "-chardev", f"socket,id=char-progress,path={_path(machine, FileName.PROGRESS_SOCK)},server=on,wait=off"
+        )
         line.add("-device", f"virtserialport,bus=virtio-serial0.0,chardev=char-progress,name={PORT_NAME}")
 
 

@@ -80,7 +80,9 @@ def _qcow2(header: bytes) -> DiskInfo:
         problem = "the image keeps its data in another file"
     elif backing_offset:
         problem = "the image has a backing file"
-    return DiskInfo(format="qcow2", virtual_size=virtual_size, problem=problem, backing_file="?" if backing_offset else "")
+    return DiskInfo(
+        format="qcow2", virtual_size=virtual_size, problem=problem, backing_file="?" if backing_offset else ""
+    )
 
 
 def _storage_error(what: str, done: Finished) -> StorageError:
@@ -95,4 +97,3 @@ def _sync(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-

@@ -2,6 +2,7 @@
 
 import difflib
 import sys
+from typing import Literal
 
 import cyclopts
 from cyclopts import App
@@ -45,7 +46,7 @@ EDIT_FLAGS = frozenset({
 
 def build() -> App:
     """The application with all its commands."""
-    formatter = "default" if sys.stdout.isatty() else "plain"
+    formatter: Literal["default", "plain"] = "default" if sys.stdout.isatty() else "plain"
     app = App(name="limactl", help=HELP, version_flags=[], help_formatter=formatter, help_format="plaintext")
     for name, (target, text) in COMMANDS.items():
         app.command(target, name=name, help=text, help_formatter=formatter, help_format="plaintext")
@@ -81,7 +82,9 @@ def _translated(error: cyclopts.CycloptsError, words: list[str]) -> CommandError
                 f"{flag} is not supported by this version yet",
                 hint="write the setting into the template, or into lima.yaml of a stopped instance",
             )
-        message = f"unknown flag: {flag}" if flag.startswith("--") else f"unknown shorthand flag: '{flag[1:2]}' in {flag}"
+        message = (
+            f"unknown flag: {flag}" if flag.startswith("--") else f"unknown shorthand flag: '{flag[1:2]}' in {flag}"
+        )
         return CommandError(message, hint=f"`limactl {command} --help` shows the flags".replace("  ", " "))
     if isinstance(error, cyclopts.UnknownCommandError):
         close = difflib.get_close_matches(command, [*COMMANDS, *ALIASES], n=3)

@@ -46,8 +46,13 @@ def take_globals(words: list[str]) -> tuple[GlobalOptions, list[str]]:
                 raise CommandError(f'not a valid logrus Level: "{value}"')
         elif flag in ("--debug", "--tty", "--yes", "-y"):
             chosen = _boolean(flag, value) if has_value else True
-            field = "yes" if flag in ("--yes", "-y") else flag.removeprefix("--")
-            options = replace(options, **{field: chosen})
+            match flag:
+                case "--debug":
+                    options = replace(options, debug=chosen)
+                case "--tty":
+                    options = replace(options, tty=chosen)
+                case _:
+                    options = replace(options, yes=chosen)
         else:
             rest.append(word)
     if options.yes and options.tty is not None:

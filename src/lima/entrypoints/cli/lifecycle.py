@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -13,6 +15,7 @@ from lima.domain.instance import FileName, check_instance_name, hostname, quote
 from lima.entrypoints.cli.context import current
 from lima.entrypoints.cli.durations import parse_duration
 from lima.entrypoints.cli.running import Interrupted, run
+from lima.ports.events import EventSink
 from lima.wiring.container import Container
 
 DEFAULT_TIMEOUT_S = 600.0
@@ -161,9 +164,7 @@ def restart(
     return _ready(outcome)
 
 
-def delete(
-    *instances: str, force: Annotated[bool, Parameter(name=("--force", "-f"), negative=())] = False
-) -> int:
+def delete(*instances: str, force: Annotated[bool, Parameter(name=("--force", "-f"), negative=())] = False) -> int:
     """Delete instances with their disks. Images in the cache stay.
 
     Examples:
@@ -186,7 +187,7 @@ def delete(
     for name in instances:
         check_instance_name(name)
         try:
-            existed = run(_delete_job(name, force=force))
+            existed = run(partial(_delete, name, force))
         except Interrupted as interrupted:
             return interrupted.exit_code
         if not existed:
@@ -194,23 +195,30 @@ def delete(
     return 0
 
 
-def _delete_job(name: str, *, force: bool):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    return lambda container, sink: container.delete_instance(progress=sink)(name, force=force)
+def _delete(name: str, force: bool, container: Container, sink: EventSink) -> Awaitable[bool]:
+    done: Awaitable[bool] = container.delete_instance(progress=sink)(name, force=force)
+    return done
 
 
-def _each(names: tuple[str, ...], job) -> int:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _each(names: tuple[str, ...], job: Callable[[Container, EventSink, str], Awaitable[None]]) -> int:
     """Do it for all; errors are said one by one, and the status is 1 where there was one."""
     _, log = current()
     status = 0
     for name in names:
         try:
             check_instance_name(name)
-            run(lambda container, sink, name=name: job(container, sink, name))
+            run(partial(_swapped, job, name))
         except Interrupted as interrupted:
             return interrupted.exit_code
         except LimaError as error:
             status = log.fatal(error)
     return status
+
+
+def _swapped(
+    job: Callable[[Container, EventSink, str], Awaitable[None]], name: str, container: Container, sink: EventSink
+) -> Awaitable[None]:
+    return job(container, sink, name)
 
 
 def _ready(outcome: StartOutcome) -> int:
@@ -247,6 +255,7 @@ def _foreground(request: StartRequest) -> int:
     words = ("hostagent", "--pidfile", f"{directory}/{FileName.HA_PID}", "--socket", f"{directory}/{FileName.HA_SOCK}")
     argv = [*self_command(), *words, *(["--debug"] if request.debug else []), name]
     os.execvp(argv[0], argv)
+    raise AssertionError("unreachable: exec returns only by raising")
 
 
 def _print_lists(*, templates: bool) -> int:

@@ -10,9 +10,7 @@ from lima.entrypoints.cli.output import Log
 from lima.wiring import quick
 
 
-def run(
-    names: tuple[str, ...], *, output: str, names_only: bool, all_fields: bool, options: GlobalOptions
-) -> int:
+def run(names: tuple[str, ...], *, output: str, names_only: bool, all_fields: bool, options: GlobalOptions) -> int:
     """Print the instances; 1 where a name matches nothing."""
     log = Log(options)
     if names_only and output != "table":

@@ -3,14 +3,13 @@
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from lima.domain.progress import Level, ProgressEvent, StageFinished, StageProgress, StageStarted
 from lima.domain.sizes import format_size
 from lima.entrypoints.cli.output import Log, finished_line
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.status import Status
 
 
@@ -26,7 +25,7 @@ class TerminalProgress:
         self._title = ""
         self._began = time.monotonic()
 
-    def __enter__(self) -> "TerminalProgress":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -75,7 +74,7 @@ class LogProgress:
     def __init__(self, log: Log) -> None:
         self._log = log
 
-    def __enter__(self) -> "LogProgress":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -104,5 +103,3 @@ def _amount(event: StageProgress) -> str:
 def _plain(text: str) -> str:
     """Text that rich does not take for markup."""
     return text.replace("[", "\\[")
-
-

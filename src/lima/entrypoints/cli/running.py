@@ -63,5 +63,3 @@ def _handlers(on_signal: Callable[[int], None]) -> Iterator[None]:
     finally:
         for number in installed:
             loop.remove_signal_handler(number)
-
-

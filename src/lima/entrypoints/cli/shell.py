@@ -12,7 +12,7 @@ from lima.entrypoints.cli.globals import GlobalOptions
 from lima.entrypoints.cli.output import Log
 from lima.wiring import quick
 
-VALUED = {"--shell": "shell", "--workdir": "workdir", "--instance": "instance", "--log-level": "", "--log-format": ""}
+VALUED = ("--shell", "--workdir", "--instance", "--log-level", "--log-format")
 FLAGS = ("--reconnect", "--preserve-env", "--start", "--debug", "--tty", "--yes", "-y")
 
 
@@ -44,14 +44,10 @@ def parse(words: list[str]) -> ShellWords:
                 if not pending:
                     raise CommandError(f"flag needs an argument: {flag}")
                 value = pending.pop(0)
-            if VALUED[flag]:
-                parsed = replace(parsed, **{VALUED[flag]: value})
+            parsed = _with_value(parsed, flag, value)
         elif flag in FLAGS:
             wanted = value.lower() not in ("0", "f", "false") if has_value else True
-            if flag in ("--reconnect", "--preserve-env", "--start"):
-                parsed = replace(parsed, **{flag[2:].replace("-", "_"): wanted})
-            elif flag in ("--tty", "--yes", "-y"):
-                parsed = replace(parsed, tty=wanted if flag == "--tty" else not wanted)
+            parsed = _with_switch(parsed, flag, wanted=wanted)
         elif flag == "--sync":
             raise CommandError("--sync is not supported by this version yet", hint="copy the files with `scp -F`")
         else:
@@ -63,6 +59,34 @@ def parse(words: list[str]) -> ShellWords:
         if pending[:1] == ["--"]:
             pending.pop(0)
     return replace(parsed, command=tuple(pending))
+
+
+def _with_value(parsed: ShellWords, flag: str, value: str) -> ShellWords:
+    match flag:
+        case "--shell":
+            return replace(parsed, shell=value)
+        case "--workdir":
+            return replace(parsed, workdir=value)
+        case "--instance":
+            return replace(parsed, instance=value)
+        case _:
+            return parsed
+
+
+def _with_switch(parsed: ShellWords, flag: str, *, wanted: bool) -> ShellWords:
+    match flag:
+        case "--reconnect":
+            return replace(parsed, reconnect=wanted)
+        case "--preserve-env":
+            return replace(parsed, preserve_env=wanted)
+        case "--start":
+            return replace(parsed, start=wanted)
+        case "--tty":
+            return replace(parsed, tty=wanted)
+        case "--yes" | "-y":
+            return replace(parsed, tty=not wanted)
+        case _:
+            return parsed
 
 
 def run(words: list[str], options: GlobalOptions) -> int:

@@ -1,6 +1,6 @@
 """The HTTP API on `ha.sock`. Source: reference, runtime §9.7. Ours: more keys in `/v1/info`.
 
-    GET /v1/info → {"autoStartedIdentifier"?, "sshLocalPort"?, "phase", "waitingFor"?, "errors"?}
+GET /v1/info → {"autoStartedIdentifier"?, "sshLocalPort"?, "phase", "waitingFor"?, "errors"?}
 """
 
 import asyncio

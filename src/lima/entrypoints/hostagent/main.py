@@ -98,11 +98,8 @@ def _holding(container: Container, options: argparse.Namespace) -> Iterator[str]
     """The lock, the pid file and the facts that go with it, for the life of this process."""
     store = container.store()
     name = options.instance
-    lock: InstanceLock
-    if options.lock_fd >= 0:
-        lock = store.inherit_lock(name, options.lock_fd)
-    else:
-        lock = store.lock(name)
+    inherited = options.lock_fd >= 0
+    lock: InstanceLock = store.inherit_lock(name, options.lock_fd) if inherited else store.lock(name)
     pidfile = options.pidfile or f"{store.directory(name)}/{FileName.HA_PID}"
     identity = container.processes().identify(os.getpid())
     if identity is not None:
