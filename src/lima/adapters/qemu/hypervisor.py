@@ -221,7 +221,9 @@ class QemuHypervisor:
     async def _report(self, exit_code: int | None) -> ExitReport:
         if self._monitor is not None:
             await self._monitor.close()
-        self._remove_leftovers()
+        # killed from outside, it leaves its pid file: that is how `list` knows that the driver died (docs/recovery.md)
+        was_killed = not self._asked and exit_code is not None and exit_code < 0
+        self._remove_leftovers(keep_pid=was_killed)
         return ExitReport(exit_code=exit_code, log_tail=self._log_tail(), asked=self._asked)
 
     # --- files -------------------------------------------------------------------------------------------------------
@@ -249,8 +251,8 @@ class QemuHypervisor:
         clean = ("".join(c for c in line if c.isprintable()).strip() for line in lines)
         return tuple(line for line in clean if line)[-LOG_LINES:]
 
-    def _remove_leftovers(self) -> None:
+    def _remove_leftovers(self, *, keep_pid: bool = False) -> None:
         """The pid file and the sockets; only called while no QEMU of this machine lives."""
-        for file in (FileName.QEMU_PID, *SOCKETS):
+        for file in SOCKETS if keep_pid else (FileName.QEMU_PID, *SOCKETS):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._path(file))
