@@ -93,7 +93,14 @@ def moment(home: Home, when: str) -> Iterator["subprocess.Popen[bytes] | None"]:
             command.communicate()
 
 
-@pytest.mark.parametrize("row", rows(), ids=lambda row: row.id)
+RARER = ("agent-cli", "driver-cli", "agent-master", "driver-master")
+"""Pairs that meet the same code as their parts: with `make e2e-all`."""
+
+
+@pytest.mark.parametrize(
+    "row",
+    [pytest.param(row, id=row.id, marks=[pytest.mark.e2e_all] if row.id.endswith(RARER) else []) for row in rows()],
+)
 def test_what_the_table_promises(recovering: Home, row: Row) -> None:
     home = recovering
     home.limactl("stop", "-f", NAME)

@@ -119,7 +119,7 @@ class Supervise:
         return BootedGuest(hypervisor=hypervisor, facts=facts, process=process)
 
     async def _boot(self, name: str, config: InstanceConfig) -> BootedGuest:
-        verdict = await self.probe.verdict(arch=config.arch)
+        verdict = await self.probe.verdict(arch=config.arch, setting=config.qemu.accelerator)
         self._say(f"Accelerator: {verdict.accelerator} ({verdict.reason})")
         instance_id = await self.write_seed(name, config)
         guest = await self.boot(name, config, instance_id=instance_id, verdict=verdict)

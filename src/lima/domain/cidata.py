@@ -139,12 +139,11 @@ def _user_data(request: SeedRequest) -> dict[str, Any]:
             "shell": user.shell,
             "sudo": sudo,
             "lock_passwd": user.passwordless_sudo,
-            "ssh-authorized-keys": list(request.authorized_keys),
+            "ssh_authorized_keys": list(request.authorized_keys),
         }
     ]
     if request.host_key is not None:
         data["ssh_deletekeys"] = True
-        data["ssh_genkeytypes"] = []
         data["ssh_keys"] = {
             "ed25519_private": request.host_key.private,
             "ed25519_public": request.host_key.public,

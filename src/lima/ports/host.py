@@ -20,9 +20,14 @@ class HostInspector(Protocol):
 class AcceleratorProbe(Protocol):
     """Finds out which accelerator really runs a guest, and remembers."""
 
-    async def verdict(self, *, arch: str) -> AcceleratorVerdict:
-        """The accelerator to use for a guest of `arch`: from the cache where one was proven since the host's boot,
-        else by starting a small kernel under it (bounded: 10 s)."""
+    async def verdict(self, *, arch: str, setting: str = "") -> AcceleratorVerdict:
+        """The accelerator to use for a guest of `arch`: the user's choice (environment, then `setting`), else from the
+        cache where one was proven since the host's boot, else by starting a small kernel under it (at most 10 s).
+
+        Raises:
+            MissingToolError: the emulator is not installed.
+            UnsupportedCapabilityError: the choice is none that the emulator has.
+        """
         ...
 
     def cached(self, *, arch: str) -> AcceleratorVerdict | None:

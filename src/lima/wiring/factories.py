@@ -305,7 +305,7 @@ def create_instance(
 
     async def preflight(config: InstanceConfig) -> None:
         """An accelerator for the guest's architecture: needs the emulator, so it raises where that is missing."""
-        await probe.verdict(arch=config.arch)
+        await probe.verdict(arch=config.arch, setting=config.qemu.accelerator)
 
     return CreateInstance(
         store=instances,

@@ -66,21 +66,23 @@ def _path(machine: MachineSpec, file: str) -> str:
 
 def _memory_and_cpu(line: _Line, machine: MachineSpec, _features: QemuFeatures, _firmware: str | None) -> None:
     line.once("-m", str(machine.memory_bytes // MIB))
-    line.once("-cpu", machine.cpu_model or _default_cpu(machine))
+    line.once("-cpu", machine.cpu_model or default_cpu(machine.arch, machine.accelerator))
     accelerator = machine.accelerator
     if "-machine" not in line.extra and "-M" not in line.extra:
-        line.add(*_machine(machine.arch, accelerator))
+        line.add(*machine_arguments(machine.arch, accelerator))
     n = machine.cpus
     line.once("-smp", f"{n},sockets=1,cores={n},threads=1")
 
 
-def _default_cpu(machine: MachineSpec) -> str:
-    if machine.accelerator in ("kvm", "hvf"):
+def default_cpu(arch: Arch, accelerator: str) -> str:
+    """The CPU model of a guest whose template names none."""
+    if accelerator in ("kvm", "hvf"):
         return "host"
-    return TCG_CPUS.get(machine.arch, "max") if machine.accelerator == "tcg" else "max"
+    return TCG_CPUS.get(arch, "max") if accelerator == "tcg" else "max"
 
 
-def _machine(arch: Arch, accelerator: str) -> tuple[str, ...]:
+def machine_arguments(arch: Arch, accelerator: str) -> tuple[str, ...]:
+    """Board and accelerator. Source: reference, runtime §3.3."""
     # fmt: off
     match arch:
         case Arch.X86_64 if accelerator == "tcg":

@@ -188,11 +188,16 @@ class QemuHypervisor:
     async def _kill_child(self) -> None:
         if self._monitor is not None:
             await self._monitor.close()
-        if self._child is not None and self._child.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._child.kill()
-            await asyncio.shield(self._child.wait())
-        self._remove_leftovers()
+        was_killed = False
+        if self._child is not None:
+            # let a child that was killed by somebody else be reaped first, so that its own status is seen
+            await asyncio.wait((asyncio.ensure_future(self._child.wait()),), timeout=0.05)
+            was_killed = (self._child.returncode or 0) < 0
+            if self._child.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    self._child.kill()
+                await asyncio.shield(self._child.wait())
+        self._remove_leftovers(keep_pid=was_killed)
 
     async def _watch_child(self, child: asyncio.subprocess.Process) -> ExitReport:
         code = await child.wait()
