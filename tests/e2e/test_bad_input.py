@@ -119,7 +119,7 @@ class _Cut(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"0123456789")
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *args: object) -> None:
         return
 
 

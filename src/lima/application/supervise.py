@@ -14,7 +14,7 @@ from lima.application.resolve_instance import ResolveInstance
 from lima.application.write_seed import WriteSeed
 from lima.domain.boot_facts import decode_boot_facts
 from lima.domain.config import InstanceConfig
-from lima.domain.errors import LaunchFailedError, LimaError, TransportError
+from lima.domain.errors import LaunchFailedError, LimaError, PortTakenError, TransportError
 from lima.domain.host import AcceleratorVerdict
 from lima.domain.instance import FileName
 from lima.domain.progress import Level, Note
@@ -122,16 +122,21 @@ class Supervise:
         verdict = await self.probe.verdict(arch=config.arch, setting=config.qemu.accelerator)
         self._say(f"Accelerator: {verdict.accelerator} ({verdict.reason})")
         instance_id = await self.write_seed(name, config)
-        guest = await self.boot(name, config, instance_id=instance_id, verdict=verdict)
         if verdict.accelerator == "tcg" or verdict.source == "setting":
-            return guest
-        if await self._kernel_speaks(name, guest):
-            return guest
-        reason = (
-            f"no kernel line under {verdict.accelerator} within {KERNEL_SILENCE_S:.0f} s, though it had been proven"
-        )
+            return await self.boot(name, config, instance_id=instance_id, verdict=verdict)
+        try:
+            guest = await self.boot(name, config, instance_id=instance_id, verdict=verdict)
+        except PortTakenError:
+            raise
+        except LaunchFailedError as error:
+            reason = f"the hypervisor ended at once under {verdict.accelerator} ({error.message})"
+        else:
+            if await self._kernel_speaks(name, guest):
+                return guest
+            await guest.hypervisor.stop(grace_s=0)
+            reason = f"no kernel line under {verdict.accelerator} within {KERNEL_SILENCE_S:.0f} s"
+        reason += ", though it had been proven"
         self._say(f"{reason}; starting again under tcg", Level.WARNING)
-        await guest.hypervisor.stop(grace_s=0)
         fallback = AcceleratorVerdict(accelerator="tcg", reason=reason, source="overruled")
         self.probe.overrule(arch=config.arch, verdict=fallback)
         return await self.boot(name, config, instance_id=instance_id, verdict=fallback)

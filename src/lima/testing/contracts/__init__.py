@@ -1,0 +1,35 @@
+"""The rules of each port as a pytest class: subclass it and give it the subject as a fixture.
+
+class TestQemu(HypervisorContract):
+    @pytest.fixture
+    def new_subject(self): return lambda: QemuHypervisor(...)
+    @pytest.fixture
+    def machine(self, tmp_path): return MachineSpec(...)
+"""
+
+from lima.testing.contracts.guests import HypervisorContract, NetworkDaemonContract, TransportContract
+from lima.testing.contracts.hosts import (
+    AcceleratorProbeContract,
+    ClockContract,
+    ProcessRunnerContract,
+    ProcessTableContract,
+)
+from lima.testing.contracts.images import DiskToolContract, ImageStoreContract
+from lima.testing.contracts.instances import InstanceStoreContract
+from lima.testing.contracts.templates import SeedWriterContract, TemplateParserContract, TemplateSourceContract
+
+__all__ = [
+    "AcceleratorProbeContract",
+    "ClockContract",
+    "DiskToolContract",
+    "HypervisorContract",
+    "ImageStoreContract",
+    "InstanceStoreContract",
+    "NetworkDaemonContract",
+    "ProcessRunnerContract",
+    "ProcessTableContract",
+    "SeedWriterContract",
+    "TemplateParserContract",
+    "TemplateSourceContract",
+    "TransportContract",
+]

@@ -1,0 +1,50 @@
+"""Fakes of every port. They behave: what is started runs, what is written can be read."""
+
+from lima.testing.fakes.agents import (
+    FakeAgentEventLog,
+    FakeGuestProgressSource,
+    FakeHostAgentClient,
+    FakeHostAgentLauncher,
+)
+from lima.testing.fakes.guests import FakeHypervisor, FakeNetworkDaemon, FakeTransport
+from lima.testing.fakes.hosts import (
+    FakeAcceleratorProbe,
+    FakeClock,
+    FakeEventSink,
+    FakeHostInspector,
+    FakePortAllocator,
+    FakeProcessRunner,
+    FakeProcessTable,
+    FakeSshClient,
+    FakeSshKeys,
+)
+from lima.testing.fakes.images import FakeDiskTool, FakeImageBuilder, FakeImageStore
+from lima.testing.fakes.instances import FakeInstanceStore, FakeSummaryCache
+from lima.testing.fakes.templates import FakeSeedWriter, FakeTemplateParser, FakeTemplateSource
+
+__all__ = [
+    "FakeAcceleratorProbe",
+    "FakeAgentEventLog",
+    "FakeClock",
+    "FakeDiskTool",
+    "FakeEventSink",
+    "FakeGuestProgressSource",
+    "FakeHostAgentClient",
+    "FakeHostAgentLauncher",
+    "FakeHostInspector",
+    "FakeHypervisor",
+    "FakeImageBuilder",
+    "FakeImageStore",
+    "FakeInstanceStore",
+    "FakeNetworkDaemon",
+    "FakePortAllocator",
+    "FakeProcessRunner",
+    "FakeProcessTable",
+    "FakeSeedWriter",
+    "FakeSshClient",
+    "FakeSshKeys",
+    "FakeSummaryCache",
+    "FakeTemplateParser",
+    "FakeTemplateSource",
+    "FakeTransport",
+]

@@ -1,0 +1,100 @@
+"""The default guest: Debian, built from packages where no cloud mirror answers, with our first-boot unit.
+
+Boots Debian three times in all: the first for everything that only looks, the second after a reboot inside, the third
+after stop and an edit.
+"""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.conftest import COLD_S, Home, fresh_home, wait_for
+
+pytestmark = [pytest.mark.guest, pytest.mark.needs_qemu]
+
+
+@pytest.fixture(scope="module")
+def debian() -> Iterator[Home]:
+    with fresh_home() as home:
+        result = home.ok("start", "--tty=false", "template:default", timeout=COLD_S)
+        assert "READY. Run `lima` to open the shell." in result.err
+        yield home
+
+
+def guest(home: Home, script: str) -> str:
+    return home.ok("shell", "default", "sh", "-c", script).out.strip()
+
+
+def test_it_is_debian_13(debian: Home) -> None:
+    assert "Debian GNU/Linux 13 (trixie)" in guest(debian, ". /etc/os-release; echo $PRETTY_NAME")
+    assert guest(debian, "uname -s") == "Linux"
+
+
+def test_user_sudo_hostname_and_time_zone_come_from_the_seed(debian: Home) -> None:
+    assert guest(debian, "id -un; id -u; pwd").split() == ["lima", "1000", "/home/lima.guest"]
+    assert guest(debian, "sudo -n id -u") == "0"
+    assert guest(debian, "hostname") == "lima-default"
+    assert guest(debian, "getent hosts host.lima.internal").split()[0] == "192.168.5.2"
+
+
+def test_the_file_system_fills_the_disk(debian: Home) -> None:
+    blocks = int(guest(debian, "df -B1 --output=size / | tail -1"))
+    assert blocks > 90 * 10**9
+
+
+def test_the_host_key_is_the_one_of_the_seed(debian: Home) -> None:
+    shown = guest(debian, "cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub")
+    assert shown in debian.read("default", "known_hosts")
+    assert guest(debian, "ls /etc/ssh/ssh_host_*_key") == "/etc/ssh/ssh_host_ed25519_key"
+
+
+def test_nothing_failed_in_the_guest(debian: Home) -> None:
+    assert guest(debian, "systemctl --failed --no-legend | grep -v vsock || :") == ""
+
+
+def test_the_kernel_has_9p_and_virtiofs(debian: Home) -> None:
+    assert guest(
+        debian, "sudo modprobe 9pnet_virtio && sudo modprobe virtiofs && grep -cE '9p|virtiofs' /proc/filesystems"
+    )
+
+
+def test_package_sources_hold_no_credentials_of_the_host(debian: Home) -> None:
+    assert "@" not in guest(debian, "cat /etc/apt/sources.list.d/*")
+
+
+def test_exit_status_flags_and_ten_megabytes_pass(debian: Home) -> None:
+    assert debian.limactl("shell", "default", "sh", "-c", "exit 7").code == 7
+    assert "coreutils" in debian.ok("shell", "default", "ls", "--help").out
+    payload = os.urandom(10_000_000)
+    assert debian.ok("shell", "default", "cat", stdin=payload).raw == payload
+
+
+def test_stages_were_told_with_their_times(debian: Home) -> None:
+    log = debian.read("default", "ha.stdout.log")
+    for stage in ("kernel", "user", "network", "ssh"):
+        assert f'"stage":"{stage}"' in log
+
+
+def test_a_reboot_inside_comes_back_ready(debian: Home) -> None:
+    before = guest(debian, "cat /proc/sys/kernel/random/boot_id")
+    debian.limactl("shell", "default", "sudo", "reboot")
+
+    def rebooted() -> bool:
+        now = debian.limactl("shell", "default", "cat", "/proc/sys/kernel/random/boot_id")
+        return now.code == 0 and now.out.strip() != before
+
+    wait_for(rebooted, seconds=180, what="the guest is back")
+    wait_for(lambda: "errors" not in debian.record("default"), seconds=60, what="ready after the reboot")
+
+
+def test_stop_edit_start_grows_the_disk_and_repeats_no_first_boot(debian: Home) -> None:
+    made = guest(debian, "stat -c %Y /var/lib/lima/instance-id")
+    debian.ok("stop", "default")
+    assert (debian.status("default"), debian.processes("default")) == ("Stopped", [])
+    with open(debian.file("default", "lima.yaml"), "a", encoding="utf-8") as file:
+        file.write('\ndisk: "120GiB"\n')
+    result = debian.ok("start", "default", timeout=COLD_S)
+    assert "Resize instance default's disk from 100GiB to 120GiB" in result.err
+    assert guest(debian, "stat -c %Y /var/lib/lima/instance-id") == made
+    assert int(guest(debian, "df -B1 --output=size / | tail -1")) > 110 * 10**9
