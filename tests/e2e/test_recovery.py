@@ -72,7 +72,7 @@ def kill(pid: int) -> None:
 
 
 @contextlib.contextmanager
-def moment(home: Home, when: str) -> Iterator["subprocess.Popen[bytes] | None"]:
+def moment(home: Home, when: str, killed: tuple[str, ...]) -> Iterator["subprocess.Popen[bytes] | None"]:
     """The instance at the moment that the row names, with the command that runs then."""
     command = None
     if when == "boot":
@@ -82,7 +82,11 @@ def moment(home: Home, when: str) -> Iterator["subprocess.Popen[bytes] | None"]:
         home.ok("start", "--tty=false", NAME)
     if when == "stop":
         command = home.spawn("stop", NAME)
-        wait_for(lambda: "poweroff" in home.read(NAME, "serial.log"), seconds=30, what="the guest heard the button")
+        if "driver" in killed:
+            # before the guest has ended by itself
+            wait_for(lambda: "Shutting down" in home.read(NAME, "ha.stderr.log"), seconds=30, what="the stop began")
+        else:
+            wait_for(lambda: "poweroff" in home.read(NAME, "serial.log"), seconds=30, what="the guest heard the button")
     try:
         yield command
     finally:
@@ -104,7 +108,7 @@ RARER = ("agent-cli", "driver-cli", "agent-master", "driver-master")
 def test_what_the_table_promises(recovering: Home, row: Row) -> None:
     home = recovering
     home.limactl("stop", "-f", NAME)
-    with moment(home, row.when) as command:
+    with moment(home, row.when, row.killed) as command:
         before = boot_id(home) if row.when == "rest" else ""
         victims = {
             "agent": home.pid(NAME, "ha.pid"),
@@ -112,8 +116,12 @@ def test_what_the_table_promises(recovering: Home, row: Row) -> None:
             "master": master_pid(home) if "master" in row.killed else 0,
             "cli": command.pid if command is not None else 0,
         }
+        # all at once, then their ends: whoever dies last must not have the time to react
         for victim in row.killed:
-            kill(victims[victim])
+            if is_alive(victims[victim]):
+                os.kill(victims[victim], signal.SIGKILL)
+        for victim in row.killed:
+            wait_for(lambda pid=victims[victim]: not is_alive(pid), seconds=10, what=f"{victim} dies")
 
         def as_promised() -> bool:
             record = home.record(NAME)

@@ -46,6 +46,9 @@ class BootGuest:
             port = config.ssh.local_port or self.ports.free_tcp_port()
             machine = await self.plan(name, config, accelerator=verdict.accelerator, ssh_port=port)
             hypervisor = self.new_hypervisor()
+            # before the guest runs: a host agent that is killed in between leaves a guest that can be taken over
+            facts = BootFacts(instance_id=instance_id, ssh_port=port, accelerator=verdict.accelerator)
+            self.store.write(name, FileName.BOOT_FACTS, encode_boot_facts(facts), mode=0o600)
             try:
                 process = await hypervisor.start(machine)
             except PortTakenError:
@@ -53,12 +56,6 @@ class BootGuest:
                 if config.ssh.local_port or attempt == PORT_TRIES:
                     raise
                 continue
-            facts = BootFacts(instance_id=instance_id, ssh_port=port, accelerator=verdict.accelerator)
-            self.record(name, facts, process)
+            self.store.record_process(name, FileName.DRIVER_FACTS, process)
             return BootedGuest(hypervisor=hypervisor, facts=facts, process=process)
         raise AssertionError("unreachable: the last attempt returns or raises")
-
-    def record(self, name: str, facts: BootFacts, process: ProcessIdentity) -> None:
-        """Leave the facts for whoever must take the guest over."""
-        self.store.record_process(name, FileName.DRIVER_FACTS, process)
-        self.store.write(name, FileName.BOOT_FACTS, encode_boot_facts(facts), mode=0o600)

@@ -48,6 +48,7 @@ class QemuHypervisor:
         self._monitor: QmpMonitor | None = None
         self._ended: asyncio.Task[ExitReport] | None = None
         self._asked = False
+        self._forced = False
 
     async def start(self, machine: MachineSpec) -> ProcessIdentity:
         features = await self._features.features(machine.arch)
@@ -182,6 +183,7 @@ class QemuHypervisor:
     def _kill(self) -> None:
         process = self._process
         if process is not None and identify(process.pid) == process:
+            self._forced = True
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
 
@@ -227,7 +229,7 @@ class QemuHypervisor:
         if self._monitor is not None:
             await self._monitor.close()
         # killed from outside, it leaves its pid file: that is how `list` knows that the driver died (docs/recovery.md)
-        was_killed = not self._asked and exit_code is not None and exit_code < 0
+        was_killed = not self._forced and exit_code is not None and exit_code < 0
         self._remove_leftovers(keep_pid=was_killed)
         return ExitReport(exit_code=exit_code, log_tail=self._log_tail(), asked=self._asked)
 

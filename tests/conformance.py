@@ -1,0 +1,72 @@
+"""For the type checker: every class here has the signatures of its port. Drift fails `mypy --strict`."""
+
+from lima.adapters.bootstrap.builder import BootstrapBuilder
+from lima.adapters.cidata.iso import IsoSeedWriter
+from lima.adapters.codec.yaml_reader import YamlTemplateParser
+from lima.adapters.filesystem.instances import FilesystemInstanceStore
+from lima.adapters.filesystem.summaries import FileSummaryCache
+from lima.adapters.hostagent.client import SocketHostAgentClient
+from lima.adapters.hostagent.event_writer import DescriptorEventLog
+from lima.adapters.hostagent.launcher import DetachedLauncher
+from lima.adapters.hostagent.progress_port import SocketProgressSource
+from lima.adapters.images.store import CachedImageStore
+from lima.adapters.qemu.accelerator import QemuAcceleratorProbe
+from lima.adapters.qemu.disks import QemuDiskTool
+from lima.adapters.qemu.hypervisor import QemuHypervisor
+from lima.adapters.ssh.client_info import OpensshClient
+from lima.adapters.ssh.keys import OpensshKeys
+from lima.adapters.ssh.openssh import OpensshTransport
+from lima.adapters.system.clock import SystemClock
+from lima.adapters.system.host import SystemHostInspector
+from lima.adapters.system.ports import LoopbackPorts
+from lima.adapters.system.processes import SystemProcessTable
+from lima.adapters.system.runner import AsyncProcessRunner
+from lima.adapters.templates.source import TemplateFiles
+from lima.entrypoints.cli.output import Log
+from lima.entrypoints.cli.progress import LogProgress, TerminalProgress
+from lima.entrypoints.hostagent.main import JsonLog
+from lima.ports.agent_client import HostAgentClient
+from lima.ports.agent_feed import AgentEventLog, GuestProgressSource, PortAllocator
+from lima.ports.clock import Clock
+from lima.ports.events import EventSink
+from lima.ports.host import AcceleratorProbe, HostInspector
+from lima.ports.host_agent import HostAgentLauncher
+from lima.ports.hypervisor import Hypervisor
+from lima.ports.image_builder import ImageBuilder
+from lima.ports.image_store import DiskTool, ImageStore
+from lima.ports.instance_store import InstanceStore
+from lima.ports.network_daemon import NetworkDaemon
+from lima.ports.process_runner import ProcessRunner
+from lima.ports.processes import ProcessTable
+from lima.ports.seed_writer import SeedWriter
+from lima.ports.ssh_client import SshClient
+from lima.ports.ssh_keys import SshKeys
+from lima.ports.summary_cache import SummaryCache
+from lima.ports.template_reader import TemplateParser, TemplateSource
+from lima.ports.transport import Transport
+from lima.testing import fakes
+
+ACCELERATOR_PROBES: tuple[type[AcceleratorProbe], ...] = (fakes.FakeAcceleratorProbe, QemuAcceleratorProbe)
+AGENT_CLIENTS: tuple[type[HostAgentClient], ...] = (fakes.FakeHostAgentClient, SocketHostAgentClient)
+AGENT_EVENT_LOGS: tuple[type[AgentEventLog], ...] = (fakes.FakeAgentEventLog, DescriptorEventLog)
+AGENT_LAUNCHERS: tuple[type[HostAgentLauncher], ...] = (fakes.FakeHostAgentLauncher, DetachedLauncher)
+CLOCKS: tuple[type[Clock], ...] = (fakes.FakeClock, SystemClock)
+DISK_TOOLS: tuple[type[DiskTool], ...] = (fakes.FakeDiskTool, QemuDiskTool)
+EVENT_SINKS: tuple[type[EventSink], ...] = (fakes.FakeEventSink, Log, LogProgress, TerminalProgress, JsonLog)
+HOST_INSPECTORS: tuple[type[HostInspector], ...] = (fakes.FakeHostInspector, SystemHostInspector)
+HYPERVISORS: tuple[type[Hypervisor], ...] = (fakes.FakeHypervisor, QemuHypervisor)
+IMAGE_BUILDERS: tuple[type[ImageBuilder], ...] = (fakes.FakeImageBuilder, BootstrapBuilder)
+IMAGE_STORES: tuple[type[ImageStore], ...] = (fakes.FakeImageStore, CachedImageStore)
+INSTANCE_STORES: tuple[type[InstanceStore], ...] = (fakes.FakeInstanceStore, FilesystemInstanceStore)
+NETWORK_DAEMONS: tuple[type[NetworkDaemon], ...] = (fakes.FakeNetworkDaemon,)
+PORT_ALLOCATORS: tuple[type[PortAllocator], ...] = (fakes.FakePortAllocator, LoopbackPorts)
+PROCESS_RUNNERS: tuple[type[ProcessRunner], ...] = (fakes.FakeProcessRunner, AsyncProcessRunner)
+PROCESS_TABLES: tuple[type[ProcessTable], ...] = (fakes.FakeProcessTable, SystemProcessTable)
+PROGRESS_SOURCES: tuple[type[GuestProgressSource], ...] = (fakes.FakeGuestProgressSource, SocketProgressSource)
+SEED_WRITERS: tuple[type[SeedWriter], ...] = (fakes.FakeSeedWriter, IsoSeedWriter)
+SSH_CLIENTS: tuple[type[SshClient], ...] = (fakes.FakeSshClient, OpensshClient)
+SSH_KEYS: tuple[type[SshKeys], ...] = (fakes.FakeSshKeys, OpensshKeys)
+SUMMARY_CACHES: tuple[type[SummaryCache], ...] = (fakes.FakeSummaryCache, FileSummaryCache)
+TEMPLATE_PARSERS: tuple[type[TemplateParser], ...] = (fakes.FakeTemplateParser, YamlTemplateParser)
+TEMPLATE_SOURCES: tuple[type[TemplateSource], ...] = (fakes.FakeTemplateSource, TemplateFiles)
+TRANSPORTS: tuple[type[Transport], ...] = (fakes.FakeTransport, OpensshTransport)
