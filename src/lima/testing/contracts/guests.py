@@ -27,6 +27,9 @@ class HypervisorContract:
     def machine(self) -> MachineSpec:
         raise NotImplementedError("give the suite a machine")
 
+    async def abandon(self, subject: Hypervisor) -> None:
+        """Make `subject` as if the process that it lived in had died; its guest runs on."""
+
     async def test_a_started_guest_runs_until_it_is_stopped(
         self, new_subject: Callable[[], Hypervisor], machine: MachineSpec
     ) -> None:
@@ -64,6 +67,7 @@ class HypervisorContract:
     ) -> None:
         first = new_subject()
         process = await first.start(machine)
+        await self.abandon(first)
         second = new_subject()
         assert await second.adopt(machine, process)
         assert await second.stop(grace_s=0) is StopOutcome.FORCED

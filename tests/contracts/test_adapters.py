@@ -1,0 +1,339 @@
+"""The real adapters pass the same suites as the fakes."""
+
+import asyncio
+import io
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pycdlib
+import pytest
+
+from lima.adapters.cidata.iso import IsoSeedWriter
+from lima.adapters.codec.yaml_reader import YamlTemplateParser
+from lima.adapters.filesystem.instances import FilesystemInstanceStore
+from lima.adapters.images.store import CachedImageStore
+from lima.adapters.qemu.accelerator import QemuAcceleratorProbe
+from lima.adapters.qemu.disks import QemuDiskTool
+from lima.adapters.qemu.hypervisor import QemuHypervisor
+from lima.adapters.qemu.probe_kernel import probe_kernel
+from lima.adapters.ssh.keys import OpensshKeys
+from lima.adapters.ssh.openssh import OpensshTransport
+from lima.adapters.system.clock import SystemClock
+from lima.adapters.system.host import SystemHostInspector
+from lima.adapters.system.processes import SystemProcessTable
+from lima.adapters.system.runner import AsyncProcessRunner
+from lima.adapters.templates.source import TemplateFiles
+from lima.domain.errors import HostKeyMismatchError, LaunchFailedError, PortTakenError
+from lima.domain.host import HostFacts
+from lima.domain.image import FileRef, ImageRef
+from lima.domain.machine import Arch
+from lima.domain.machine_spec import DirectBoot, MachineSpec
+from lima.testing import contracts, fakes
+
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+@pytest.fixture
+def facts(tmp_path) -> HostFacts:
+    real = SystemHostInspector().facts()
+    return replace(real, cache_dir=str(tmp_path / "cache"), home=str(tmp_path), lima_home=str(tmp_path / "lima"))
+
+
+@pytest.fixture
+def short_folder() -> Iterator[str]:
+    """Short enough for sockets."""
+    path = f"/tmp/lima-c{os.getpid()}-{time.monotonic_ns() % 10**6}"
+    os.mkdir(path, 0o700)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.needs_qemu
+class TestQemuHypervisor(contracts.HypervisorContract):
+    @pytest.fixture
+    def new_subject(self, facts: HostFacts) -> Callable[[], QemuHypervisor]:
+        return lambda: QemuHypervisor(facts=facts, runner=AsyncProcessRunner())
+
+    @pytest.fixture
+    def machine(self, short_folder: str) -> MachineSpec:
+        kernel = os.path.join(short_folder, "kernel")
+        image = probe_kernel(Arch.X86_64, runs_forever=True)
+        assert image is not None
+        with open(kernel, "wb") as file:
+            file.write(image)
+        return MachineSpec(
+            name="contract", directory=short_folder, arch=Arch.X86_64, cpus=1, memory_bytes=64 << 20, accelerator="tcg",
+            mac_address="52:55:55:00:00:01", ssh_host_port=free_port(), direct_boot=DirectBoot(kernel=kernel),
+        )  # fmt: skip
+
+    async def abandon(self, subject: QemuHypervisor) -> None:
+        # QEMU's monitor takes one client; the one of a dead process is gone
+        assert subject._monitor is not None
+        await subject._monitor.close()
+
+    async def test_the_kernel_speaks_and_files_go_with_the_guest(
+        self, new_subject: Callable[[], QemuHypervisor], machine: MachineSpec
+    ) -> None:
+        subject = new_subject()
+        await subject.start(machine)
+        log = os.path.join(machine.directory, "serial.log")
+        deadline = time.monotonic() + 20
+        while b"a kernel runs here" not in read(log):
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+        assert os.path.exists(os.path.join(machine.directory, "qemu.pid"))
+        await subject.stop(grace_s=0)
+        left = [name for name in os.listdir(machine.directory) if name.endswith((".pid", ".sock"))]
+        assert left == []
+
+    async def test_a_taken_port_is_told_as_such(
+        self, new_subject: Callable[[], QemuHypervisor], machine: MachineSpec
+    ) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", machine.ssh_host_port))
+            taken.listen()
+            with pytest.raises(PortTakenError) as caught:
+                await new_subject().start(machine)
+        assert caught.value.port == machine.ssh_host_port
+
+    async def test_a_qemu_that_ends_at_once_shows_its_last_lines(
+        self, new_subject: Callable[[], QemuHypervisor], machine: MachineSpec
+    ) -> None:
+        with pytest.raises(LaunchFailedError) as caught:
+            await new_subject().start(replace(machine, cpu_model="no-such-cpu"))
+        assert "no-such-cpu" in " ".join(caught.value.log_tail)
+        assert caught.value.hypervisor_exit_code == 1
+
+    async def test_a_guest_killed_from_outside_leaves_its_pid_file(
+        self, new_subject: Callable[[], QemuHypervisor], machine: MachineSpec
+    ) -> None:
+        subject = new_subject()
+        process = await subject.start(machine)
+        os.kill(process.pid, signal.SIGKILL)
+        report = await subject.wait()
+        assert (report.exit_code, report.asked) == (-9, False)
+        assert os.path.exists(os.path.join(machine.directory, "qemu.pid"))
+
+
+@pytest.mark.needs_qemu
+class TestQemuDiskTool(contracts.DiskToolContract):
+    @pytest.fixture
+    def subject(self) -> QemuDiskTool:
+        return QemuDiskTool(runner=AsyncProcessRunner())
+
+    @pytest.fixture
+    def folder(self, tmp_path) -> str:
+        with open(tmp_path / "basedisk", "wb") as file:
+            file.truncate(1 << 20)
+        return str(tmp_path)
+
+
+@pytest.mark.needs_qemu
+class TestQemuAcceleratorProbe(contracts.AcceleratorProbeContract):
+    @pytest.fixture
+    def subject(self, facts: HostFacts) -> QemuAcceleratorProbe:
+        return QemuAcceleratorProbe(facts=facts, runner=AsyncProcessRunner())
+
+    @pytest.fixture
+    def arch(self, facts: HostFacts) -> str:
+        return facts.arch
+
+
+@pytest.mark.needs_qemu
+class TestCachedImageStore(contracts.ImageStoreContract):
+    @pytest.fixture
+    def subject(self, facts: HostFacts) -> CachedImageStore:
+        disks = QemuDiskTool(runner=AsyncProcessRunner())
+        return CachedImageStore(facts=facts, builder=fakes.FakeImageBuilder(), disks=disks, clock=SystemClock())
+
+    @pytest.fixture
+    def image(self, tmp_path) -> ImageRef:
+        with open(tmp_path / "disk.raw", "wb") as file:
+            file.truncate(1 << 20)
+        return ImageRef(disk=FileRef(location=str(tmp_path / "disk.raw")), arch="x86_64")
+
+
+class TestFilesystemInstanceStore(contracts.InstanceStoreContract):
+    @pytest.fixture
+    def subject(self, tmp_path) -> FilesystemInstanceStore:
+        return FilesystemInstanceStore(str(tmp_path / "home"), SystemProcessTable())
+
+
+class TestSystemClock(contracts.ClockContract):
+    @pytest.fixture
+    def subject(self) -> SystemClock:
+        return SystemClock()
+
+
+class TestSystemProcessTable(contracts.ProcessTableContract):
+    @pytest.fixture
+    def subject(self) -> SystemProcessTable:
+        return SystemProcessTable()
+
+    @pytest.fixture
+    def spawn(self) -> Iterator[Callable[[], int]]:
+        children: list[subprocess.Popen[bytes]] = []
+
+        def start() -> int:
+            children.append(subprocess.Popen(["sleep", "60"], stdin=subprocess.DEVNULL))
+            return children[-1].pid
+
+        yield start
+        for child in children:
+            child.kill()
+            child.wait()
+
+
+class TestAsyncProcessRunner(contracts.ProcessRunnerContract):
+    @pytest.fixture
+    def subject(self) -> AsyncProcessRunner:
+        return AsyncProcessRunner()
+
+
+class TestYamlTemplateParser(contracts.TemplateParserContract):
+    @pytest.fixture
+    def subject(self) -> YamlTemplateParser:
+        return YamlTemplateParser()
+
+    @pytest.fixture
+    def text(self) -> str:
+        return "images:\n- location: /x.qcow2\n"
+
+
+class TestTemplateFiles(contracts.TemplateSourceContract):
+    @pytest.fixture
+    def subject(self, facts: HostFacts) -> TemplateFiles:
+        return TemplateFiles(
+            facts,
+            builtin_dirs=(os.path.join(REPO, "templates"),),
+            fetch=lambda _url, _limit: b"",
+            stdin=lambda _limit: b"",
+        )
+
+
+class TestIsoSeedWriter(contracts.SeedWriterContract):
+    @pytest.fixture
+    def subject(self) -> IsoSeedWriter:
+        return IsoSeedWriter()
+
+    @pytest.fixture
+    def path(self, tmp_path) -> str:
+        return str(tmp_path / "cidata.iso")
+
+    def read_back(self, subject: IsoSeedWriter, path: str) -> dict[str, bytes]:
+        assert os.stat(path).st_mode & 0o777 == 0o600
+        iso = pycdlib.PyCdlib()
+        iso.open(path)
+        assert iso.pvd.volume_identifier.strip() == b"cidata"
+        found: dict[str, bytes] = {}
+        for folder, _, files in iso.walk(rr_path="/"):
+            for name in files:
+                target = io.BytesIO()
+                full = os.path.join(folder, name)
+                iso.get_file_from_iso_fp(target, rr_path=full)
+                found[full.lstrip("/")] = target.getvalue()
+        iso.close()
+        return found
+
+
+@pytest.mark.needs_ssh
+class TestOpensshTransport(contracts.TransportContract):
+    """Against a throw-away sshd on loopback."""
+
+    @pytest.fixture
+    async def sshd(self, short_folder: str) -> "Iterator[tuple[int, str]]":
+        keys = OpensshKeys(config_dir=f"{short_folder}/c", home=short_folder, runner=AsyncProcessRunner())
+        identity = await keys.identity()
+        host = await keys.new_host_key()
+        with open(os.open(f"{short_folder}/host", os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+            file.write(host.private)
+        with open(f"{short_folder}/auth", "w") as file:
+            file.write("\n".join(keys.authorized(with_dot_ssh=False)) + "\n")
+        port = free_port()
+        config = (
+            f"Port {port}\nListenAddress 127.0.0.1\nHostKey {short_folder}/host\nAuthorizedKeysFile {short_folder}/auth\n"
+            f"StrictModes no\nUsePAM no\nPidFile none\nPasswordAuthentication no\nPermitRootLogin yes\n"
+        )
+        with open(f"{short_folder}/sshd_config", "w") as file:
+            file.write(config)
+        with open(f"{short_folder}/known_hosts", "w") as file:
+            file.write(f"[127.0.0.1]:{port} {host.public}\n")
+        if os.geteuid() == 0:
+            os.makedirs("/run/sshd", exist_ok=True)
+        program = shutil.which("sshd", path="/usr/sbin:/sbin:/usr/bin")
+        assert program is not None
+        server = subprocess.Popen(
+            [program, "-D", "-e", "-f", f"{short_folder}/sshd_config"],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        yield port, identity
+        server.kill()
+        server.wait()
+
+    def transport(self, folder: str, port: int, identity: str) -> OpensshTransport:
+        import getpass
+
+        options = {
+            "IdentityFile": f'"{identity}"', "StrictHostKeyChecking": "yes", "UserKnownHostsFile": f'"{folder}/known_hosts"',
+            "BatchMode": "yes", "IdentitiesOnly": "yes", "User": getpass.getuser(), "ControlPath": f'"{folder}/ssh.sock"',
+            "ControlPersist": "yes",
+        }  # fmt: skip
+        return OpensshTransport(
+            name="x", host="127.0.0.1", port=port,
+            options=tuple(word for key, value in options.items() for word in ("-o", f"{key}={value}")),
+            control_path=f"{folder}/ssh.sock", runner=AsyncProcessRunner(),
+        )  # fmt: skip
+
+    @pytest.fixture
+    async def subject(self, sshd: tuple[int, str], short_folder: str) -> OpensshTransport:
+        port, identity = sshd
+        transport = self.transport(short_folder, port, identity)
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                await transport.probe()
+                return transport
+            except Exception:
+                assert time.monotonic() < deadline
+
+    @pytest.fixture
+    def unreachable(self, short_folder: str) -> OpensshTransport:
+        return self.transport(short_folder, free_port(), f"{short_folder}/nokey")
+
+    async def test_another_host_key_is_refused(self, subject: OpensshTransport, short_folder: str) -> None:
+        with open(f"{short_folder}/known_hosts") as file:
+            host, kind, _key = file.read().split()
+        keys = OpensshKeys(config_dir=f"{short_folder}/c", home=short_folder, runner=AsyncProcessRunner())
+        other = await keys.new_host_key()
+        with open(f"{short_folder}/known_hosts", "w") as file:
+            file.write(f"{host} {kind} {other.public.split()[1]}\n")
+        with pytest.raises(HostKeyMismatchError):
+            await subject.connect()
+
+    async def test_a_master_that_was_killed_is_made_again(self, subject: OpensshTransport) -> None:
+        await subject.connect()
+        pid = await subject._master_pid()
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await subject.wait_lost()
+        await subject.connect()
+        assert (await subject.run(("echo", "a b  c"))).stdout == b"a b  c\n"
+        await subject.close()

@@ -1,0 +1,119 @@
+"""The fakes pass the suites that the real adapters pass."""
+
+from collections.abc import Callable
+
+import pytest
+
+from lima.domain.image import DiskInfo, FileRef, ImageRef
+from lima.domain.machine import Arch
+from lima.domain.machine_spec import MachineSpec
+from lima.testing import contracts, fakes
+
+
+class TestFakeHypervisor(contracts.HypervisorContract):
+    @pytest.fixture
+    def new_subject(self) -> Callable[[], fakes.FakeHypervisor]:
+        running: dict = {}
+        return lambda: fakes.FakeHypervisor(running)
+
+    @pytest.fixture
+    def machine(self) -> MachineSpec:
+        return MachineSpec(
+            name="x", directory="/fake/x", arch=Arch.X86_64, cpus=1, memory_bytes=1 << 26, accelerator="tcg",
+            mac_address="52:55:55:00:00:01", ssh_host_port=50022,
+        )  # fmt: skip
+
+
+class TestFakeTransport(contracts.TransportContract):
+    @pytest.fixture
+    def subject(self) -> fakes.FakeTransport:
+        return fakes.FakeTransport()
+
+    @pytest.fixture
+    def unreachable(self) -> fakes.FakeTransport:
+        return fakes.FakeTransport(answers=False)
+
+
+class TestFakeNetworkDaemon(contracts.NetworkDaemonContract):
+    @pytest.fixture
+    def subject(self) -> fakes.FakeNetworkDaemon:
+        return fakes.FakeNetworkDaemon()
+
+
+class TestFakeClock(contracts.ClockContract):
+    @pytest.fixture
+    def subject(self) -> fakes.FakeClock:
+        return fakes.FakeClock()
+
+
+class TestFakeProcessTable(contracts.ProcessTableContract):
+    @pytest.fixture
+    def subject(self) -> fakes.FakeProcessTable:
+        return fakes.FakeProcessTable()
+
+    @pytest.fixture
+    def spawn(self, subject: fakes.FakeProcessTable) -> Callable[[], int]:
+        return lambda: subject.add(41).pid
+
+
+class TestFakeProcessRunner(contracts.ProcessRunnerContract):
+    @pytest.fixture
+    def subject(self) -> fakes.FakeProcessRunner:
+        return fakes.FakeProcessRunner(("cat",))
+
+
+class TestFakeAcceleratorProbe(contracts.AcceleratorProbeContract):
+    @pytest.fixture
+    def subject(self) -> fakes.FakeAcceleratorProbe:
+        return fakes.FakeAcceleratorProbe("kvm")
+
+
+class TestFakeImageStore(contracts.ImageStoreContract):
+    @pytest.fixture
+    def subject(self, missing: ImageRef) -> fakes.FakeImageStore:
+        store = fakes.FakeImageStore()
+        from lima.domain.errors import DownloadError
+
+        store.errors[missing.disk.location] = DownloadError("no such file")
+        return store
+
+    @pytest.fixture
+    def image(self) -> ImageRef:
+        return ImageRef(disk=FileRef(location="/images/disk.qcow2"), arch="x86_64")
+
+
+class TestFakeDiskTool(contracts.DiskToolContract):
+    @pytest.fixture
+    def subject(self, folder: str) -> fakes.FakeDiskTool:
+        return fakes.FakeDiskTool({f"{folder}/basedisk": DiskInfo(format="raw", virtual_size=1 << 20)})
+
+    @pytest.fixture
+    def folder(self) -> str:
+        return "/fake"
+
+
+class TestFakeInstanceStore(contracts.InstanceStoreContract):
+    @pytest.fixture
+    def subject(self) -> fakes.FakeInstanceStore:
+        return fakes.FakeInstanceStore()
+
+
+class TestFakeTemplateParser(contracts.TemplateParserContract):
+    @pytest.fixture
+    def subject(self) -> fakes.FakeTemplateParser:
+        return fakes.FakeTemplateParser()
+
+
+class TestFakeTemplateSource(contracts.TemplateSourceContract):
+    @pytest.fixture
+    def subject(self) -> fakes.FakeTemplateSource:
+        return fakes.FakeTemplateSource()
+
+
+class TestFakeSeedWriter(contracts.SeedWriterContract):
+    @pytest.fixture
+    def subject(self) -> fakes.FakeSeedWriter:
+        return fakes.FakeSeedWriter()
+
+    def read_back(self, subject: fakes.FakeSeedWriter, path: str) -> dict[str, bytes]:
+        return {file.path: file.content for file in subject.written[path].files}
