@@ -12,9 +12,10 @@ STORE = os.path.join(CACHE, "lima", "accelerator.json")
 
 
 @pytest.fixture
-def stored() -> dict[str, object]:
+def stored(home: Home) -> dict[str, object]:
     if not os.path.exists("/dev/kvm"):
         pytest.skip("this host has no /dev/kvm: nothing to be wrong about")
+    home.limactl("doctor")
     with open(STORE, encoding="utf-8") as file:
         found: dict[str, object] = json.load(file)
     return found

@@ -199,6 +199,7 @@ def test_disk_that_fills_while_the_guest_runs_is_reported() -> None:
         if done.returncode != 0:
             pytest.skip("mounting a tmpfs needs root")
         inner = Home(small, home.extra_env)
+        writer = None
         try:
             inner.ok("create", "template:tiny", timeout=COLD_S)
             with open(inner.file("tiny", "lima.yaml"), "a", encoding="utf-8") as file:
@@ -207,13 +208,16 @@ def test_disk_that_fills_while_the_guest_runs_is_reported() -> None:
             with open(inner.file("tiny", "lima.yaml"), "w", encoding="utf-8") as file:
                 file.write(text)
             inner.ok("start", "tiny")
-            inner.spawn("shell", "tiny", "sudo", "dd", "if=/dev/urandom", "of=/dev/vda", "bs=1M", "count=200").poll()
+            writer = inner.spawn("shell", "tiny", "sudo", "dd", "if=/dev/urandom", "of=/dev/vda", "bs=1M", "count=200")
             reason = "the disk of this host is full"
             wait_for(lambda: reason in " ".join(inner.record("tiny").get("errors", [])), seconds=60, what=reason)
             assert reason in inner.read("tiny", "ha.stderr.log")
             assert inner.status("tiny") == "Running"
         finally:
             inner.limactl("stop", "-f", "tiny")
+            if writer is not None:
+                writer.kill()
+                writer.communicate()
             subprocess.run(["umount", "-l", small], check=True)
 
 

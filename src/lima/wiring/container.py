@@ -5,7 +5,7 @@ Providers point at the factory functions of `factories`, which import inside the
 
 from dependency_injector import containers, providers
 
-from lima.wiring import factories
+from lima.wiring import factories, factories_agent
 
 
 class Container(containers.DeclarativeContainer):
@@ -71,14 +71,14 @@ class Container(containers.DeclarativeContainer):
     show_info = providers.Factory(factories.show_info, host_facts, template_source, accelerator_probe, resolve_instance)
     check_host = providers.Factory(factories.check_host, host_inspector, host_facts, accelerator_probe)
 
-    write_seed = providers.Factory(factories.write_seed, store, seed_writer, ssh_keys, host_facts)
-    plan_machine = providers.Factory(factories.plan_machine, store, disk_tool, host_facts)
+    write_seed = providers.Factory(factories_agent.write_seed, store, seed_writer, ssh_keys, host_facts)
+    plan_machine = providers.Factory(factories_agent.plan_machine, store, disk_tool, host_facts)
     boot_guest = providers.Factory(
-        factories.boot_guest, store, plan_machine, accelerator_probe, ports, host_facts, hypervisor.provider
+        factories_agent.boot_guest, store, plan_machine, accelerator_probe, ports, host_facts, hypervisor.provider
     )
-    connect_guest = providers.Factory(factories.connect_guest, store, ssh_keys, ssh_client, runner)
+    connect_guest = providers.Factory(factories_agent.connect_guest, store, ssh_keys, ssh_client, runner)
     supervise = providers.Factory(
-        factories.supervise,
+        factories_agent.supervise,
         store,
         clock,
         resolve_instance,

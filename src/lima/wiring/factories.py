@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lima.wiring import factories_light
@@ -22,22 +22,17 @@ if TYPE_CHECKING:
     from lima.adapters.qemu.hypervisor import QemuHypervisor
     from lima.adapters.ssh.client_info import OpensshClient
     from lima.adapters.ssh.keys import OpensshKeys
-    from lima.adapters.ssh.openssh import OpensshTransport
     from lima.adapters.system.clock import SystemClock
     from lima.adapters.system.host import SystemHostInspector
     from lima.adapters.system.ports import LoopbackPorts
     from lima.adapters.system.processes import SystemProcessTable
     from lima.adapters.system.runner import AsyncProcessRunner
     from lima.adapters.templates.source import TemplateFiles
-    from lima.application.agent_state import AgentState
-    from lima.application.boot_guest import BootGuest
     from lima.application.check_host import CheckHost
-    from lima.application.connect_guest import ConnectGuest
     from lima.application.create_instance import CreateInstance
     from lima.application.delete_instance import DeleteInstance
     from lima.application.list_instances import ListInstances
     from lima.application.observe_instance import ObserveInstance
-    from lima.application.plan_machine import PlanMachine
     from lima.application.prepare_instance import PrepareInstance
     from lima.application.resolve_instance import ResolveInstance
     from lima.application.restart_instance import RestartInstance
@@ -46,11 +41,8 @@ if TYPE_CHECKING:
     from lima.application.start_instance import StartInstance
     from lima.application.stop_instance import StopInstance
     from lima.application.summarise_instance import SummariseInstance
-    from lima.application.supervise import Supervise
-    from lima.application.write_seed import WriteSeed
     from lima.domain.config import InstanceConfig
     from lima.domain.host import HostFacts
-    from lima.domain.sshconfig import SshTarget
     from lima.ports.events import EventSink
     from lima.ports.image_builder import ImageBuilder
     from lima.ports.image_store import DiskTool
@@ -135,26 +127,6 @@ def ssh_client(facts: HostFacts) -> OpensshClient:
     from lima.adapters.ssh.client_info import OpensshClient
 
     return OpensshClient(ssh_variable=facts.env("SSH"), cache_file=f"{facts.cache_dir}/ssh-version.json")
-
-
-def make_transport(
-    target: SshTarget,
-    options: tuple[tuple[str, str], ...],
-    command: tuple[str, ...],
-    processes_runner: AsyncProcessRunner,
-) -> OpensshTransport:
-    from lima.adapters.ssh.openssh import OpensshTransport
-
-    words = tuple(word for key, value in options for word in ("-o", f"{key}={value}"))
-    return OpensshTransport(
-        name=target.name,
-        host=target.host,
-        port=target.port,
-        options=words,
-        control_path=target.control_path,
-        runner=processes_runner,
-        ssh=command,
-    )
 
 
 def template_parser() -> YamlTemplateParser:
@@ -388,87 +360,4 @@ def delete_instance(
 
     return DeleteInstance(
         store=instances, processes=table, observe=observe, stop=stop(progress=progress), progress=progress
-    )
-
-
-# --- the host agent's ------------------------------------------------------------------------------------------------
-
-
-def write_seed(
-    instances: FilesystemInstanceStore, writer: IsoSeedWriter, keys: OpensshKeys, facts: HostFacts
-) -> WriteSeed:
-    from lima.adapters.cidata.scripts import load_boot_scripts
-    from lima.application.write_seed import WriteSeed
-    from lima.wiring.locations import data_dir
-
-    def boot_scripts() -> Mapping[str, bytes]:
-        return load_boot_scripts(data_dir("guest"))
-
-    return WriteSeed(
-        store=instances, writer=writer, keys=keys, facts=facts, boot_scripts=boot_scripts, version=version()
-    )
-
-
-def plan_machine(instances: FilesystemInstanceStore, disks: QemuDiskTool, facts: HostFacts) -> PlanMachine:
-    from lima.application.plan_machine import PlanMachine
-
-    return PlanMachine(store=instances, disks=disks, facts=facts)
-
-
-def boot_guest(
-    instances: FilesystemInstanceStore,
-    plan: PlanMachine,
-    probe: QemuAcceleratorProbe,
-    allocator: LoopbackPorts,
-    facts: HostFacts,
-    new_hypervisor: Callable[[], QemuHypervisor],
-) -> BootGuest:
-    from lima.application.boot_guest import BootGuest
-
-    return BootGuest(
-        store=instances, plan=plan, probe=probe, ports=allocator, host=facts, new_hypervisor=new_hypervisor
-    )
-
-
-def connect_guest(
-    instances: FilesystemInstanceStore, keys: OpensshKeys, client: OpensshClient, processes_runner: AsyncProcessRunner
-) -> ConnectGuest:
-    from lima.application.connect_guest import ConnectGuest
-
-    return ConnectGuest(
-        store=instances,
-        keys=keys,
-        client=client,
-        make_transport=lambda target, options: make_transport(target, options, client.command, processes_runner),
-    )
-
-
-def supervise(
-    instances: FilesystemInstanceStore,
-    the_clock: SystemClock,
-    resolve: ResolveInstance,
-    seed: WriteSeed,
-    boot: BootGuest,
-    connect: ConnectGuest,
-    probe: QemuAcceleratorProbe,
-    progress: SocketProgressSource,
-    new_hypervisor: Callable[[], QemuHypervisor],
-    *,
-    state: AgentState,
-    log: EventSink,
-) -> Supervise:
-    from lima.application.supervise import Supervise
-
-    return Supervise(
-        store=instances,
-        clock=the_clock,
-        resolve=resolve,
-        write_seed=seed,
-        boot=boot,
-        connect=connect,
-        probe=probe,
-        progress=progress,
-        new_hypervisor=new_hypervisor,
-        state=state,
-        log=log,
     )

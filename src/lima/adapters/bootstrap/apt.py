@@ -5,7 +5,7 @@ import shutil
 from dataclasses import dataclass
 
 from lima.domain.bootstrap import BootstrapRecipe, without_credentials
-from lima.domain.errors import ImageBuildError, MissingToolError
+from lima.domain.errors import ImageBuildError, MissingToolError, StorageError
 from lima.domain.machine import DEBIAN_NAMES
 from lima.ports.process_runner import Finished, ProcessRunner
 
@@ -59,6 +59,15 @@ async def _host_mirror(runner: ProcessRunner) -> str:
     return ""
 
 
+def refuse_full_disk(done: Finished) -> None:
+    """Raises: StorageError where a tool failed for want of room: another error than the one it may end with."""
+    if b"No space left on device" in done.stderr + done.stdout:
+        raise StorageError(
+            "no space left for building the image",
+            hint="make room, or point XDG_CACHE_HOME to a larger disk; what was begun has been removed",
+        )
+
+
 class PrivateApt:
     """apt-get with lists, cache and sources of its own below `folder`; proxies come from the host's apt settings."""
 
@@ -96,6 +105,7 @@ class PrivateApt:
         self._write("apt.conf", "".join(lines) + f'#clear APT::Architectures;\nAPT::Architectures {{ "{arch}"; }};\n')
         done = await self._apt("apt-get", "update", "-q")
         if done.exit_code != 0:
+            refuse_full_disk(done)
             raise ImageBuildError(
                 f"the package lists of {self._mirror.public} ({self._recipe.suite}) cannot be had: {done.complaint}",
                 log_tail=done.log_tail,
@@ -121,6 +131,7 @@ class PrivateApt:
         os.makedirs(into, exist_ok=True)
         done = await self._apt("apt-get", "download", "-q", *packages, cwd=into)
         if done.exit_code != 0:
+            refuse_full_disk(done)
             raise ImageBuildError(
                 f"packages cannot be fetched from {self._mirror.public}: {done.complaint}",
                 log_tail=done.log_tail,
@@ -134,6 +145,7 @@ class PrivateApt:
         for archive in archives:
             done = await self._runner.run(("dpkg-deb", "-x", archive, into))
             if done.exit_code != 0:
+                refuse_full_disk(done)
                 raise ImageBuildError(
                     f"package {os.path.basename(archive)} cannot be unpacked: {done.complaint}", log_tail=done.log_tail
                 )

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 
 from lima.adapters.bootstrap import debian, tiny
-from lima.adapters.bootstrap.apt import Mirror, PrivateApt, find_mirror
+from lima.adapters.bootstrap.apt import Mirror, PrivateApt, find_mirror, refuse_full_disk
 from lima.adapters.bootstrap.files import skeleton_files
 from lima.adapters.bootstrap.initramfs import rootfs_initramfs
 from lima.adapters.bootstrap.loaders import BootLoader
@@ -164,10 +164,7 @@ class BootstrapBuilder:
         done = await self._runner.run(argv, env=env, on_line=on_line)
         if done.exit_code == 0:
             return
-        if "No space left" in "\n".join(done.log_tail):
-            raise StorageError(
-                "no space left for building the image", hint="make room, or point XDG_CACHE_HOME to a larger disk"
-            )
+        refuse_full_disk(done)
         raise ImageBuildError(
             f"building the image failed: `{argv[0]}` ended with exit code {done.exit_code}: {done.complaint}",
             log_tail=done.log_tail,

@@ -1,0 +1,132 @@
+"""Factories of what only a host agent needs: one small function an object, the import inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from lima.wiring.factories import version
+
+if TYPE_CHECKING:
+    from lima.adapters.cidata.iso import IsoSeedWriter
+    from lima.adapters.filesystem.instances import FilesystemInstanceStore
+    from lima.adapters.hostagent.progress_port import SocketProgressSource
+    from lima.adapters.qemu.accelerator import QemuAcceleratorProbe
+    from lima.adapters.qemu.disks import QemuDiskTool
+    from lima.adapters.qemu.hypervisor import QemuHypervisor
+    from lima.adapters.ssh.client_info import OpensshClient
+    from lima.adapters.ssh.keys import OpensshKeys
+    from lima.adapters.ssh.openssh import OpensshTransport
+    from lima.adapters.system.clock import SystemClock
+    from lima.adapters.system.ports import LoopbackPorts
+    from lima.adapters.system.runner import AsyncProcessRunner
+    from lima.application.agent_state import AgentState
+    from lima.application.boot_guest import BootGuest
+    from lima.application.connect_guest import ConnectGuest
+    from lima.application.plan_machine import PlanMachine
+    from lima.application.resolve_instance import ResolveInstance
+    from lima.application.supervise import Supervise
+    from lima.application.write_seed import WriteSeed
+    from lima.domain.host import HostFacts
+    from lima.domain.sshconfig import SshTarget
+    from lima.ports.events import EventSink
+
+
+def make_transport(
+    target: SshTarget,
+    options: tuple[tuple[str, str], ...],
+    command: tuple[str, ...],
+    processes_runner: AsyncProcessRunner,
+) -> OpensshTransport:
+    from lima.adapters.ssh.openssh import OpensshTransport
+
+    words = tuple(word for key, value in options for word in ("-o", f"{key}={value}"))
+    return OpensshTransport(
+        name=target.name,
+        host=target.host,
+        port=target.port,
+        options=words,
+        control_path=target.control_path,
+        runner=processes_runner,
+        ssh=command,
+    )
+
+
+def write_seed(
+    instances: FilesystemInstanceStore, writer: IsoSeedWriter, keys: OpensshKeys, facts: HostFacts
+) -> WriteSeed:
+    from lima.adapters.cidata.scripts import load_boot_scripts
+    from lima.application.write_seed import WriteSeed
+    from lima.wiring.locations import data_dir
+
+    def boot_scripts() -> Mapping[str, bytes]:
+        return load_boot_scripts(data_dir("guest"))
+
+    return WriteSeed(
+        store=instances, writer=writer, keys=keys, facts=facts, boot_scripts=boot_scripts, version=version()
+    )
+
+
+def plan_machine(instances: FilesystemInstanceStore, disks: QemuDiskTool, facts: HostFacts) -> PlanMachine:
+    from lima.application.plan_machine import PlanMachine
+
+    return PlanMachine(store=instances, disks=disks, facts=facts)
+
+
+def boot_guest(
+    instances: FilesystemInstanceStore,
+    plan: PlanMachine,
+    probe: QemuAcceleratorProbe,
+    allocator: LoopbackPorts,
+    facts: HostFacts,
+    new_hypervisor: Callable[[], QemuHypervisor],
+) -> BootGuest:
+    from lima.application.boot_guest import BootGuest
+
+    return BootGuest(
+        store=instances, plan=plan, probe=probe, ports=allocator, host=facts, new_hypervisor=new_hypervisor
+    )
+
+
+def connect_guest(
+    instances: FilesystemInstanceStore, keys: OpensshKeys, client: OpensshClient, processes_runner: AsyncProcessRunner
+) -> ConnectGuest:
+    from lima.application.connect_guest import ConnectGuest
+
+    return ConnectGuest(
+        store=instances,
+        keys=keys,
+        client=client,
+        make_transport=lambda target, options: make_transport(target, options, client.command, processes_runner),
+    )
+
+
+def supervise(
+    instances: FilesystemInstanceStore,
+    the_clock: SystemClock,
+    resolve: ResolveInstance,
+    seed: WriteSeed,
+    boot: BootGuest,
+    connect: ConnectGuest,
+    probe: QemuAcceleratorProbe,
+    progress: SocketProgressSource,
+    new_hypervisor: Callable[[], QemuHypervisor],
+    *,
+    state: AgentState,
+    log: EventSink,
+) -> Supervise:
+    from lima.application.supervise import Supervise
+
+    return Supervise(
+        store=instances,
+        clock=the_clock,
+        resolve=resolve,
+        write_seed=seed,
+        boot=boot,
+        connect=connect,
+        probe=probe,
+        progress=progress,
+        new_hypervisor=new_hypervisor,
+        state=state,
+        log=log,
+    )
