@@ -26,6 +26,7 @@ STARTED_S = 30.0
 """Until the monitor answers: QEMU opens its disks and binds its ports before."""
 KILL_S = 10.0
 LOG_LINES = 20
+CONNECT_POLL_S = 0.02
 SOCKETS = (
     FileName.QMP_SOCK,
     FileName.PROGRESS_SOCK,
@@ -128,26 +129,34 @@ class QemuHypervisor:
         ended = asyncio.ensure_future(child.wait())
         try:
             async with asyncio.timeout(STARTED_S):
-                while not os.path.exists(path):
-                    done, _ = await asyncio.wait((ended,), timeout=0.02)
+                while True:
+                    if os.path.exists(path) and await self._try_monitor(path):
+                        return
+                    done, _ = await asyncio.wait((ended,), timeout=CONNECT_POLL_S)
                     if done:
                         raise self._failure(argv, ended.result())
-                monitor = QmpMonitor(self._name)
-                try:
-                    await monitor.connect(path)
-                    state = await monitor.execute("query-status")
-                except HypervisorError:
-                    await monitor.close()
-                    # QEMU binds its ports after it made the socket: the reason is in its last words
-                    await asyncio.wait((ended,), timeout=2)
-                    raise self._failure(argv, ended.result() if ended.done() else None) from None
         except TimeoutError:
             raise self._failure(argv, None) from None
         finally:
             ended.cancel()
+
+    async def _try_monitor(self, path: str) -> bool:
+        """Whether the monitor answers by now. Its socket is bound a moment before it listens, and ports are bound
+        after it: a refusal says nothing yet."""
+        monitor = QmpMonitor(self._name)
+        try:
+            await monitor.connect(path)
+            state = await monitor.execute("query-status")
+            if state.get("status") == "prelaunch":
+                await monitor.execute("cont")
+        except HypervisorError:
+            await monitor.close()
+            return False
+        except BaseException:
+            await monitor.close()
+            raise
         self._monitor = monitor
-        if state.get("status") == "prelaunch":
-            await monitor.execute("cont")
+        return True
 
     def _failure(self, argv: tuple[str, ...], exit_code: int | None) -> LaunchFailedError:
         tail = self._log_tail()
