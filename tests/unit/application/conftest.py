@@ -1,0 +1,128 @@
+"""A world of fakes, and the use cases on it."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from lima.application.create_instance import CreateInstance
+from lima.application.delete_instance import DeleteInstance
+from lima.application.observe_instance import ObserveInstance
+from lima.application.prepare_instance import PrepareInstance
+from lima.application.resolve_instance import ResolveInstance
+from lima.application.restart_instance import RestartInstance
+from lima.application.start_instance import StartInstance
+from lima.application.stop_instance import StopInstance
+from lima.domain.template import File, Image, Template
+from lima.testing import fakes
+from lima.testing.fakes.hosts import FACTS
+
+VERSION = "2.2.0-py0.1.0"
+
+
+def template(*locations: str, **fields: object) -> Template:
+    return Template(images=tuple(Image(location=location, arch="x86_64") for location in locations), **fields)  # type: ignore[arg-type]
+
+
+@dataclass
+class World:
+    store: fakes.FakeInstanceStore = field(default_factory=fakes.FakeInstanceStore)
+    processes: fakes.FakeProcessTable = field(default_factory=fakes.FakeProcessTable)
+    client: fakes.FakeHostAgentClient = field(default_factory=fakes.FakeHostAgentClient)
+    images: fakes.FakeImageStore = field(default_factory=fakes.FakeImageStore)
+    disks: fakes.FakeDiskTool = field(default_factory=fakes.FakeDiskTool)
+    clock: fakes.FakeClock = field(default_factory=fakes.FakeClock)
+    sink: fakes.FakeEventSink = field(default_factory=fakes.FakeEventSink)
+    source: fakes.FakeTemplateSource = field(default_factory=fakes.FakeTemplateSource)
+    parser: fakes.FakeTemplateParser = field(
+        default_factory=lambda: fakes.FakeTemplateParser({"default": template("https://a.test/disk.qcow2")})
+    )
+    preflight_error: Exception | None = None
+
+    def __post_init__(self) -> None:
+        self.launcher = fakes.FakeHostAgentLauncher(self.store, self.processes)
+        self.processes.on_signal = self._forget
+
+    def _forget(self, process: object, number: int) -> None:
+        for table in (self.store.agents, self.store.drivers):
+            for name in [name for name, known in table.items() if known == process]:
+                del table[name]
+                if table is self.store.agents and number != 9:
+                    # an agent that is asked to stop ends its guest
+                    driver = self.store.drivers.pop(name, None)
+                    if driver is not None:
+                        self.processes.alive.pop(driver.pid, None)
+
+    @property
+    def resolve(self) -> ResolveInstance:
+        return ResolveInstance(
+            store=self.store, parser=self.parser, facts=FACTS, version=VERSION, user_config=lambda _file: None
+        )
+
+    @property
+    def observe(self) -> ObserveInstance:
+        return ObserveInstance(store=self.store, client=self.client)
+
+    @property
+    def prepare(self) -> PrepareInstance:
+        return PrepareInstance(store=self.store, images=self.images, disks=_Disks(self))
+
+    @property
+    def create(self) -> CreateInstance:
+        async def preflight(_config: object) -> None:
+            if self.preflight_error is not None:
+                raise self.preflight_error
+
+        return CreateInstance(
+            store=self.store, processes=self.processes, templates=self.source, resolve=self.resolve, prepare=self.prepare,
+            preflight=preflight, facts=FACTS, version=VERSION, progress=self.sink,
+        )  # fmt: skip
+
+    @property
+    def stop(self) -> StopInstance:
+        return StopInstance(store=self.store, processes=self.processes, observe=self.observe, progress=self.sink)
+
+    @property
+    def start(self) -> StartInstance:
+        return StartInstance(
+            store=self.store, processes=self.processes, observe=self.observe, resolve=self.resolve, create=self.create,
+            prepare=self.prepare, stop=self.stop, launcher=self.launcher, clock=self.clock, progress=self.sink,
+        )  # fmt: skip
+
+    @property
+    def restart(self) -> RestartInstance:
+        return RestartInstance(
+            store=self.store, observe=self.observe, stop=self.stop, start=self.start, progress=self.sink
+        )
+
+    @property
+    def delete(self) -> DeleteInstance:
+        return DeleteInstance(
+            store=self.store, processes=self.processes, observe=self.observe, stop=self.stop, progress=self.sink
+        )
+
+
+class _Disks:
+    """The disks' tool, whose files the store has as well."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def __getattr__(self, name: str) -> object:
+        tool = getattr(self._world.disks, name)
+
+        async def call(path: str, **arguments: object) -> object:
+            result = await tool(path, **arguments)
+            if name.startswith("create"):
+                instance, _, file = path.removeprefix("/home/jane/.lima/").partition("/")
+                self._world.store.write(instance, file, b"disk")
+            return result
+
+        return call
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+__all__ = ["File", "World", "template"]
