@@ -1,0 +1,113 @@
+"""What we cost a guest: its start, its shell, its host agent, its creation from a cached image."""
+
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+
+from benchmarks.measuring import Row, base_env, interleaved, wall_ms
+
+REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+NAME = "tiny"
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.home = tempfile.mkdtemp(prefix="lb-", dir="/tmp")
+        self.env = base_env(self.home, XDG_CACHE_HOME=os.environ.get("LIMA_TESTS_CACHE", os.path.join(REPO, ".state", "cache")))
+        self.limactl = [os.path.join(os.path.dirname(sys.executable), "limactl")]
+
+    def run(self, *words: str) -> None:
+        subprocess.run([*self.limactl, *words], env=self.env, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+
+    def file(self, name: str) -> str:
+        return os.path.join(self.home, NAME, name)
+
+    def read(self, name: str) -> str:
+        with open(self.file(name)) as file:
+            return file.read()
+
+
+def own_boot_s(argv: list[str], bench: Bench) -> float:
+    """Seconds from QEMU's start until the same guest says that it is done, with nothing of ours around it."""
+    for name in ("qmp.sock", "progress.sock", "serial.sock", "serialv.sock", "serial.log"):
+        if os.path.exists(bench.file(name)):
+            os.unlink(bench.file(name))
+    began = time.monotonic()
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as qemu:
+        try:
+            while not os.path.exists(bench.file("serial.log")) or "boot done" not in bench.read("serial.log"):
+                if time.monotonic() - began > 120:
+                    raise SystemExit("the bare guest did not boot")
+                time.sleep(0.02)
+            return time.monotonic() - began
+        finally:
+            qemu.kill()
+
+
+def rows() -> list[Row]:
+    bench = Bench()
+    result: list[Row] = []
+    try:
+        bench.run("create", "template:tiny")  # fills the caches
+        bench.run("delete", "-f", NAME)
+
+        def create() -> float:
+            took = wall_ms(lambda: bench.run("create", "template:tiny"))
+            bench.run("delete", "-f", NAME)
+            return took
+
+        (creation,) = interleaved(5, create)
+        result.append(Row("create from a cached image", f"{creation:.0f} ms", "≤ 500 ms", creation <= 500))
+
+        bench.run("create", "template:tiny")
+        bench.run("start", "--tty=false", NAME)
+        pid = int(bench.read("ha.pid"))
+        with open(f"/proc/{bench.read('qemu.pid').strip()}/cmdline") as file:
+            argv = file.read().rstrip("\0").split("\0")
+
+        ssh = ["ssh", "-F", bench.file("ssh.config"), f"lima-{NAME}", "true"]
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        bare, ours = interleaved(
+            15,
+            lambda: wall_ms(lambda: subprocess.run(ssh, check=True, **quiet)),
+            lambda: wall_ms(lambda: bench.run("shell", NAME, "true")),
+        )
+        result.append(Row(
+            "shell I true over bare ssh on the same socket", f"+{ours - bare:.0f} ms ({ours / bare:.2f} ×)", "+80 ms",
+            ours - bare <= 80,
+        ))  # fmt: skip
+
+        def cpu_ticks() -> int:
+            with open(f"/proc/{pid}/stat") as file:
+                fields = file.read().rpartition(")")[2].split()
+            return int(fields[11]) + int(fields[12])
+
+        before = cpu_ticks()
+        time.sleep(20)
+        share = (cpu_ticks() - before) / os.sysconf("SC_CLK_TCK") / 20
+        with open(f"/proc/{pid}/status") as file:
+            resident = next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) / 1024
+        result.append(Row("host agent, idle: resident", f"{resident:.0f} MiB", "≤ 70 MiB", resident <= 70))
+        result.append(Row("host agent, idle 20 s: CPU", f"{100 * share:.2f} % of a core", "< 0.5 %", share < 0.005))
+
+        def our_start() -> float:
+            bench.run("stop", "-f", NAME)
+            return wall_ms(lambda: bench.run("start", "--tty=false", NAME)) / 1000
+
+        def own_boot() -> float:
+            bench.run("stop", "-f", NAME)
+            return own_boot_s(argv, bench)
+
+        with_us, alone = interleaved(5, our_start, own_boot)
+        extra = with_us - alone
+        result.append(Row(
+            f"start of `{NAME}`, cold, over bare QEMU to the guest's own last line",
+            f"+{extra:.1f} s ({with_us:.1f} s against {alone:.1f} s)", "≤ 2 s", extra <= 2,
+        ))  # fmt: skip
+    finally:
+        bench.run("delete", "-f", NAME)
+        subprocess.run(shlex.split(f"rm -rf {shlex.quote(bench.home)}"), check=True)
+    return result

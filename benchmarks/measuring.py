@@ -1,0 +1,48 @@
+"""Measures whole processes, interleaved, by the kernel's own accounting; reports ratios of medians within one run."""
+
+import os
+import resource
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    what: str
+    measured: str
+    budget: str
+    is_kept: bool
+
+    def __str__(self) -> str:
+        return f"{'ok  ' if self.is_kept else 'OVER'}  {self.what:<66} {self.measured:<44} budget {self.budget}"
+
+
+def cpu_ms(argv: list[str], env: dict[str, str]) -> float:
+    """User and system CPU of one run, in milliseconds."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return 1000 * (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+def wall_ms(action: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    action()
+    return 1000 * (time.perf_counter() - began)
+
+
+def interleaved(runs: int, *actions: Callable[[], float]) -> list[float]:
+    """Medians of the actions, run in turn."""
+    figures: list[list[float]] = [[] for _ in actions]
+    for _ in range(runs):
+        for kept, action in zip(figures, actions, strict=True):
+            kept.append(action())
+    return [statistics.median(kept) for kept in figures]
+
+
+def base_env(home: str, **more: str) -> dict[str, str]:
+    env = {key: value for key, value in os.environ.items() if not key.startswith("LIMA_")}
+    return env | {"LIMA_HOME": home} | more
