@@ -1,0 +1,305 @@
+"""The host agent's story, on fakes: boot, ready, trouble, reboot, end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from lima.application.agent_state import AgentState
+from lima.application.boot_guest import BootGuest
+from lima.application.connect_guest import ConnectGuest
+from lima.application.plan_machine import PlanMachine
+from lima.application.resolve_instance import ResolveInstance
+from lima.application.supervise import DISK_FULL, Supervise
+from lima.application.write_seed import WriteSeed
+from lima.domain.boot_facts import BootFacts, decode_boot_facts, encode_boot_facts
+from lima.domain.errors import HostKeyMismatchError, LaunchFailedError, PortTakenError, UnreachableError
+from lima.domain.guest_progress import GuestProgress, Stage, StageState
+from lima.domain.image import DiskInfo
+from lima.ports.hypervisor import GuestEvent
+from lima.ports.transport import RemoteResult
+from lima.testing import fakes
+from lima.testing.fakes.hosts import FACTS
+from tests.unit.application.conftest import template
+
+NAME = "box"
+
+
+@dataclass
+class Agent:
+    accelerator: str = "tcg"
+    store: fakes.FakeInstanceStore = field(default_factory=fakes.FakeInstanceStore)
+    clock: fakes.FakeClock = field(default_factory=fakes.FakeClock)
+    events: fakes.FakeAgentEventLog = field(default_factory=fakes.FakeAgentEventLog)
+    log: fakes.FakeEventSink = field(default_factory=fakes.FakeEventSink)
+    progress: fakes.FakeGuestProgressSource = field(default_factory=fakes.FakeGuestProgressSource)
+    transport: fakes.FakeTransport = field(default_factory=fakes.FakeTransport)
+    seeds: fakes.FakeSeedWriter = field(default_factory=fakes.FakeSeedWriter)
+
+    def __post_init__(self) -> None:
+        self.probe = fakes.FakeAcceleratorProbe(self.accelerator)
+        self.state = AgentState(events=self.events)
+        self.running: dict = {}
+        self.guests: list[fakes.FakeHypervisor] = []
+        self.failures: list[Exception] = []
+        self.stop = asyncio.Event()
+        self.store.create(NAME, {"lima.yaml": (b"default", 0o644), "disk": (b"", 0o644), "kernel": (b"", 0o644)})
+        self.parser = fakes.FakeTemplateParser({"default": template("https://a.test/disk.qcow2")})
+
+    def hypervisor(self) -> fakes.FakeHypervisor:
+        guest = fakes.FakeHypervisor(self.running)
+        if self.failures:
+            guest.fail_next(self.failures.pop(0))
+        self.guests.append(guest)
+        return guest
+
+    def run(self) -> "asyncio.Task[int]":
+        resolve = ResolveInstance(
+            store=self.store, parser=self.parser, facts=FACTS, version="2.2.0", user_config=lambda _file: None
+        )
+        keys = fakes.FakeSshKeys()
+        disks = fakes.FakeDiskTool({f"/home/jane/.lima/{NAME}/disk": DiskInfo(format="qcow2", virtual_size=1 << 30)})
+        plan = PlanMachine(store=self.store, disks=disks, facts=FACTS)
+        boot = BootGuest(
+            store=self.store, plan=plan, probe=self.probe, ports=fakes.FakePortAllocator(), host=FACTS,
+            new_hypervisor=self.hypervisor,
+        )  # fmt: skip
+        supervise = Supervise(
+            store=self.store, clock=self.clock, resolve=resolve,
+            write_seed=WriteSeed(
+                store=self.store, writer=self.seeds, keys=keys, facts=FACTS, boot_scripts=dict, version="2.2.0"
+            ),
+            boot=boot,
+            connect=ConnectGuest(
+                store=self.store, keys=keys, client=fakes.FakeSshClient(),
+                make_transport=lambda _target, _options: self.transport,
+            ),
+            probe=self.probe, progress=self.progress, new_hypervisor=self.hypervisor, state=self.state, log=self.log,
+        )  # fmt: skip
+        return asyncio.ensure_future(supervise(NAME, stop=self.stop))
+
+    def guest_says(self, stage: Stage, state: StageState = StageState.OK, **more: object) -> None:
+        self.progress.say(GuestProgress(stage=stage, state=state, **more))  # type: ignore[arg-type]
+
+    async def until(self, condition: object) -> None:
+        assert callable(condition)
+        for _ in range(2000):
+            if condition():
+                return
+            await asyncio.sleep(0.001)
+        raise AssertionError(f"never: phase {self.state.phase}, log {self.log.notes}")
+
+    async def ready(self) -> "asyncio.Task[int]":
+        task = self.run()
+        await self.until(lambda: self.guests)
+        self.guest_says(Stage.SSH)
+        self.guest_says(Stage.DONE)
+        await self.until(lambda: self.state.phase == "running")
+        return task
+
+
+@pytest.fixture
+async def agent() -> AsyncIterator[Agent]:
+    yield Agent()
+
+
+async def test_boot_ready_stop(agent: Agent) -> None:
+    task = await agent.ready()
+    facts = decode_boot_facts(agent.store.read(NAME, "boot.facts.json"))
+    assert facts is not None
+    assert facts.ssh_port == agent.state.ssh_port
+    assert agent.store.has(NAME, "ssh.config")
+    assert f"{facts.instance_id}".startswith("iid-")
+    agent.stop.set()
+    assert await task == 0
+    published = agent.events.published
+    assert published[0].ssh_local_port == facts.ssh_port
+    assert not published[0].running
+    assert [status.running for status in published].index(True) > 0
+    assert published[-1].exiting
+    assert not agent.store.has(NAME, "boot.facts.json")
+
+
+async def test_running_never_appears_before_ready(agent: Agent) -> None:
+    task = agent.run()
+    await agent.until(lambda: agent.guests)
+    agent.guest_says(Stage.KERNEL)
+    agent.guest_says(Stage.SSH)
+    await agent.until(lambda: agent.transport.connections)
+    assert not any(status.running for status in agent.events.published)
+    agent.guest_says(Stage.DONE)
+    await agent.until(lambda: agent.state.phase == "running")
+    agent.stop.set()
+    await task
+
+
+async def test_a_guest_without_progress_port_is_asked_over_ssh(agent: Agent) -> None:
+    agent.transport.answers = False
+    task = agent.run()
+    await agent.until(lambda: agent.guests)
+    agent.transport.answers = True
+    await agent.until(lambda: ("cat", "/run/lima-ssh-ready") in agent.transport.ran)
+    assert agent.state.phase == "booting"
+    iid = decode_boot_facts(agent.store.read(NAME, "boot.facts.json"))
+    assert iid is not None
+    for file in ("/run/lima-ssh-ready", "/run/lima-boot-done"):
+        agent.transport.commands[("cat", file)] = RemoteResult(
+            exit_code=0, stdout=f"{iid.instance_id}\n".encode(), stderr=b""
+        )
+    agent.guest_says(Stage.NETWORK)  # any word makes it look again at once
+    await agent.until(lambda: agent.state.phase == "running")
+    agent.stop.set()
+    await task
+
+
+async def test_a_failed_script_makes_it_degraded_with_name_and_code(agent: Agent) -> None:
+    task = agent.run()
+    await agent.until(lambda: agent.guests)
+    agent.guest_says(Stage.SSH)
+    agent.guest_says(Stage.PROVISION, StageState.FAILED, name="system/00000000", code=3, tail="boom")
+    agent.guest_says(Stage.DONE, StageState.FAILED)
+    await agent.until(lambda: agent.state.phase == "degraded")
+    assert agent.state.errors == ["provision script `system/00000000` failed with exit code 3: boom"]
+    agent.stop.set()
+    await task
+
+
+async def test_the_guest_of_a_dead_agent_is_taken_over_without_a_boot(agent: Agent) -> None:
+    old = fakes.FakeHypervisor(agent.running)
+    from lima.domain.machine import Arch
+    from lima.domain.machine_spec import MachineSpec
+
+    process = await old.start(
+        MachineSpec(
+            name=NAME, directory="/x", arch=Arch.X86_64, cpus=1, memory_bytes=1, accelerator="tcg", mac_address="",
+            ssh_host_port=1,
+        )  # fmt: skip
+    )
+    agent.store.drivers[NAME] = process
+    facts = BootFacts(instance_id="iid-old", ssh_port=40404, accelerator="tcg")
+    agent.store.write(NAME, "boot.facts.json", encode_boot_facts(facts))
+    for file in ("/run/lima-ssh-ready", "/run/lima-boot-done"):
+        agent.transport.commands[("cat", file)] = RemoteResult(exit_code=0, stdout=b"iid-old\n", stderr=b"")
+    task = agent.run()
+    await agent.until(lambda: agent.state.phase == "running")
+    assert agent.state.ssh_port == 40404
+    assert agent.seeds.written == {}
+    assert agent.probe.probes == 0
+    agent.stop.set()
+    assert await task == 0
+
+
+async def test_a_running_guest_that_is_not_ours_is_not_started_twice(agent: Agent) -> None:
+    agent.store.drivers[NAME] = fakes.FakeProcessTable().add(4242)
+    assert await agent.run() == 1
+    assert agent.guests == []
+    assert "not by our doing" in agent.events.published[-1].errors[0]
+
+
+async def test_a_port_that_was_taken_is_chosen_again(agent: Agent) -> None:
+    agent.failures = [PortTakenError(50001), PortTakenError(50002)]
+    task = await agent.ready()
+    assert agent.state.ssh_port == 50003
+    agent.stop.set()
+    await task
+
+
+async def test_a_port_that_the_user_fixed_is_the_users_matter(agent: Agent) -> None:
+    from lima.domain.template import SshSection
+
+    agent.parser.values["default"] = template("https://a.test/d.qcow2", ssh=SshSection(local_port=2222))
+    agent.failures = [PortTakenError(2222, hint="free it")]
+    assert await agent.run() == 1
+    last = agent.events.published[-1]
+    assert (last.exiting, last.hint) == (True, "free it")
+    assert "2222" in last.errors[0]
+
+
+async def test_a_launch_that_fails_is_the_agents_last_word(agent: Agent) -> None:
+    agent.failures = [LaunchFailedError("QEMU ended at once", log_tail=("its last line",))]
+    assert await agent.run() == 1
+    assert agent.events.published[-1].errors == ("QEMU ended at once", "its last line")
+
+
+async def test_a_proven_accelerator_that_ends_at_once_is_given_up() -> None:
+    agent = Agent("kvm")
+    agent.failures = [LaunchFailedError("failed to set MSR")]
+    task = await agent.ready()
+    known = agent.probe.cached(arch="x86_64")
+    assert known is not None
+    assert (known.accelerator, known.source) == ("tcg", "overruled")
+    agent.stop.set()
+    await task
+
+
+async def test_a_silent_kernel_under_a_proven_accelerator_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lima.application.supervise.KERNEL_SILENCE_S", 0.02)
+    agent = Agent("kvm")
+    agent.store.write(NAME, "serial.log", b"SeaBIOS\nBooting from ROM..\n")
+    task = agent.run()
+    await agent.until(lambda: len(agent.guests) == 2)
+    known = agent.probe.cached(arch="x86_64")
+    assert known is not None
+    assert "no kernel line under kvm" in known.reason
+    agent.stop.set()
+    await task
+
+
+async def test_a_full_disk_is_trouble_until_there_is_room(agent: Agent) -> None:
+    task = await agent.ready()
+    agent.guests[-1].happen(GuestEvent.DISK_FULL)
+    await agent.until(lambda: DISK_FULL in agent.state.errors)
+    agent.guests[-1].happen(GuestEvent.RESUMED)
+    await agent.until(lambda: DISK_FULL not in agent.state.errors)
+    agent.stop.set()
+    await task
+
+
+async def test_a_reboot_comes_back_ready(agent: Agent) -> None:
+    task = await agent.ready()
+    agent.guests[-1].happen(GuestEvent.RESET)
+    await agent.until(lambda: agent.state.phase == "booting")
+    agent.guest_says(Stage.KERNEL)
+    agent.guest_says(Stage.SSH)
+    agent.guest_says(Stage.DONE)
+    await agent.until(lambda: agent.state.phase == "running")
+    assert agent.transport.connections == 2
+    agent.stop.set()
+    await task
+
+
+async def test_a_lost_connection_is_made_again(agent: Agent) -> None:
+    task = await agent.ready()
+    agent.transport.lose()
+    await agent.until(lambda: agent.transport.connections == 2 and agent.state.phase == "running")
+    agent.stop.set()
+    await task
+
+
+async def test_a_hypervisor_that_dies_is_told_with_its_exit_code(agent: Agent) -> None:
+    task = await agent.ready()
+    agent.guests[-1].exit(-9)
+    assert await task == 1
+    assert "exit code -9" in agent.events.published[-1].errors[0]
+
+
+async def test_poweroff_inside_ends_well(agent: Agent) -> None:
+    task = await agent.ready()
+    agent.guests[-1].exit(0)
+    assert await task == 0
+    assert agent.events.published[-1].errors == ()
+
+
+async def test_somebody_else_answering_ssh_is_trouble_that_list_shows(agent: Agent) -> None:
+    for _ in range(3):
+        agent.transport.fail_next(HostKeyMismatchError("another host key"))
+    agent.transport.fail_next(UnreachableError("not yet"))
+    task = agent.run()
+    await agent.until(lambda: agent.guests)
+    for _ in range(4):
+        agent.guest_says(Stage.SSH)
+        await asyncio.sleep(0.01)
+    await agent.until(lambda: "another host key" in agent.state.errors or agent.state.phase == "running")
+    agent.stop.set()
+    await task
