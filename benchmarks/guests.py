@@ -16,7 +16,9 @@ NAME = "tiny"
 class Bench:
     def __init__(self) -> None:
         self.home = tempfile.mkdtemp(prefix="lb-", dir="/tmp")
-        self.env = base_env(self.home, XDG_CACHE_HOME=os.environ.get("LIMA_TESTS_CACHE", os.path.join(REPO, ".state", "cache")))
+        self.env = base_env(
+            self.home, XDG_CACHE_HOME=os.environ.get("LIMA_TESTS_CACHE", os.path.join(REPO, ".state", "cache"))
+        )
         self.limactl = [os.path.join(os.path.dirname(sys.executable), "limactl")]
 
     def run(self, *words: str) -> None:

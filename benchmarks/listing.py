@@ -33,7 +33,7 @@ def rows() -> list[Row]:
 
         cpu_ms(limactl, env)
         python, with_summary, without = interleaved(
-            15, lambda: cpu_ms(bare, env), lambda: (cpu_ms(limactl, env)), lambda: without_summary(env)
+            15, lambda: cpu_ms(bare, env), lambda: cpu_ms(limactl, env), lambda: without_summary(env)
         )
         # the last one left a valid summary behind
         many_without = without_summary(env_many)

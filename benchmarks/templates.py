@@ -7,7 +7,10 @@ from lima.testing.fakes.hosts import FACTS
 
 
 def rows() -> list[Row]:
-    images = "".join(f'- location: "https://images.test/{n}.qcow2"\n  arch: "x86_64"\n  digest: "sha256:{n:064x}"\n' for n in range(90))
+    images = "".join(
+        f'- location: "https://images.test/{n}.qcow2"\n  arch: "x86_64"\n  digest: "sha256:{n:064x}"\n'
+        for n in range(90)
+    )
     env = "".join(f"  KEY_{n}: value {n}\n" for n in range(30))
     text = f"cpus: 4\nmemory: 4GiB\nimages:\n{images}env:\n{env}"
     parser = YamlTemplateParser()

@@ -91,9 +91,16 @@ async def test_what_this_version_cannot_do_is_refused_when_creating(world: World
 
 @pytest.mark.parametrize(
     ("locator", "name", "error"),
-    [("-", None, CommandError), ("box", "other", CommandError), (None, "bad name", InstanceError), (None, "x" * 70, InstanceError)],
+    [
+        ("-", None, CommandError),
+        ("box", "other", CommandError),
+        (None, "bad name", InstanceError),
+        (None, "x" * 70, InstanceError),
+    ],
 )
-async def test_names_that_cannot_be(world: World, locator: str | None, name: str | None, error: type[Exception]) -> None:
+async def test_names_that_cannot_be(
+    world: World, locator: str | None, name: str | None, error: type[Exception]
+) -> None:
     with pytest.raises(error):
         await world.create(CreateRequest(locator=locator, name=name))
     assert world.store.files == {}
@@ -103,7 +110,12 @@ async def test_names_that_cannot_be(world: World, locator: str | None, name: str
 
 
 async def test_entries_are_tried_in_order_and_a_silent_host_only_once(world: World) -> None:
-    locations = ("https://a.test/1.qcow2", "https://a.test/2.qcow2", "https://b.test/3.qcow2", "bootstrap:debian/trixie")
+    locations = (
+        "https://a.test/1.qcow2",
+        "https://a.test/2.qcow2",
+        "https://b.test/3.qcow2",
+        "bootstrap:debian/trixie",
+    )
     world.parser.values["default"] = template(*locations)
     world.images.errors = {
         locations[0]: DownloadError("no answer", unreachable_host="a.test"),

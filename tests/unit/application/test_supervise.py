@@ -172,7 +172,13 @@ async def test_the_guest_of_a_dead_agent_is_taken_over_without_a_boot(agent: Age
 
     process = await old.start(
         MachineSpec(
-            name=NAME, directory="/x", arch=Arch.X86_64, cpus=1, memory_bytes=1, accelerator="tcg", mac_address="",
+            name=NAME,
+            directory="/x",
+            arch=Arch.X86_64,
+            cpus=1,
+            memory_bytes=1,
+            accelerator="tcg",
+            mac_address="",
             ssh_host_port=1,
         )  # fmt: skip
     )

@@ -70,7 +70,9 @@ def test_no_bytes_of_a_guest_raise(line: bytes) -> None:
 
 
 def test_a_line_of_the_guest_is_bounded_and_clean() -> None:
-    good = parse_line(b'{"stage":"provision","state":"failed","name":"a\\u001b[31m","code":3,"seconds":1e300,"tail":"x"}')
+    good = parse_line(
+        b'{"stage":"provision","state":"failed","name":"a\\u001b[31m","code":3,"seconds":1e300,"tail":"x"}'
+    )
     assert good is not None
     assert (good.name, good.code, good.seconds) == ("a[31m", 3, 1e9)
     assert parse_line(b'{"stage":"nonsense","state":"ok"}') is None
@@ -121,11 +123,15 @@ def test_credentials_never_show() -> None:
 
 # --- the seed --------------------------------------------------------------------------------------------------------
 
-HOSTILE = st.text(alphabet=st.characters(exclude_categories=("Cs", "Cc")) | st.sampled_from("'\"#:{}[]&*!|>%@`"), max_size=30)
+HOSTILE = st.text(
+    alphabet=st.characters(exclude_categories=("Cs", "Cc")) | st.sampled_from("'\"#:{}[]&*!|>%@`"), max_size=30
+)
 
 
 def request(**changes: object) -> SeedRequest:
-    user = User(name="jane", uid=1234, comment=str(changes.pop("comment", "Jane")), home="/home/jane.guest", shell="/bin/bash")
+    user = User(
+        name="jane", uid=1234, comment=str(changes.pop("comment", "Jane")), home="/home/jane.guest", shell="/bin/bash"
+    )
     provision = (
         Provision(mode=ProvisionMode.SYSTEM, script="#!/bin/sh\ntrue\n"),
         Provision(mode=ProvisionMode.BOOT, script=str(changes.pop("boot", "true"))),
@@ -154,7 +160,9 @@ def test_the_seed_has_what_the_reference_lists_and_its_id_is_its_content() -> No
     scripts = {"boot.sh": b"#!/bin/sh\n", "boot.Linux/07-x.sh": b"", "util/lima-progress": b""}
     seed = render_seed(request(), scripts)
     files = {file.path: file for file in seed.files}
-    assert {"meta-data", "user-data", "network-config", "lima.env", "param.env", "etc_environment", "boot.sh"} <= set(files)
+    assert {"meta-data", "user-data", "network-config", "lima.env", "param.env", "etc_environment", "boot.sh"} <= set(
+        files
+    )
     assert {"provision.system/00000000", "provision.data/00000002", "ssh_authorized_keys"} <= set(files)
     assert files["ssh_host_ed25519_key"].mode == 0o600
     assert files["util/lima-progress"].mode == files["boot.sh"].mode == 0o755

@@ -55,7 +55,9 @@ def lines(argv: tuple[str, ...]) -> str:
 @pytest.mark.parametrize("name", CASES)
 def test_golden(name: str) -> None:
     machine = CASES[name]
-    firmware = "/usr/share/firmware/CODE.fd" if candidates(machine.arch, home="/home/jane", program="/usr/bin/q") else None
+    firmware = (
+        "/usr/share/firmware/CODE.fd" if candidates(machine.arch, home="/home/jane", program="/usr/bin/q") else None
+    )
     got = lines(build_command_line(machine, features(machine.arch), firmware=firmware))
     path = os.path.join(GOLDEN, f"{name}.txt")
     if os.environ.get("LIMA_UPDATE_GOLDEN"):
