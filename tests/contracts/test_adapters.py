@@ -29,7 +29,7 @@ from lima.adapters.system.host import SystemHostInspector
 from lima.adapters.system.processes import SystemProcessTable
 from lima.adapters.system.runner import AsyncProcessRunner
 from lima.adapters.templates.source import TemplateFiles
-from lima.domain.errors import HostKeyMismatchError, LaunchFailedError, PortTakenError
+from lima.domain.errors import HostKeyMismatchError, LaunchFailedError, PortTakenError, UnreachableError
 from lima.domain.host import HostFacts
 from lima.domain.image import FileRef, ImageRef
 from lima.domain.machine import Arch
@@ -310,9 +310,10 @@ class TestOpensshTransport(contracts.TransportContract):
         while True:
             try:
                 await transport.probe()
-                return transport
-            except Exception:
+            except UnreachableError:
                 assert time.monotonic() < deadline
+            else:
+                return transport
 
     @pytest.fixture
     def unreachable(self, short_folder: str) -> OpensshTransport:

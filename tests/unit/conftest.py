@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -22,11 +21,10 @@ def forbid(what: str) -> object:
 
 
 @pytest.fixture(autouse=True)
-def nothing_of_the_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def nothing_of_the_world(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "Popen", forbid("processes"))
     monkeypatch.setattr(asyncio, "create_subprocess_exec", forbid("processes"))
     monkeypatch.setattr(os, "posix_spawn", forbid("processes"))
     monkeypatch.setattr(socket.socket, "connect", forbid("sockets"))
     monkeypatch.setattr(socket.socket, "bind", forbid("sockets"))
     monkeypatch.setattr(time, "sleep", forbid("sleeps"))
-    yield

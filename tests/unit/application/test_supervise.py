@@ -1,7 +1,6 @@
 """The host agent's story, on fakes: boot, ready, trouble, reboot, end."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -100,8 +99,8 @@ class Agent:
 
 
 @pytest.fixture
-async def agent() -> AsyncIterator[Agent]:
-    yield Agent()
+async def agent() -> Agent:
+    return Agent()
 
 
 async def test_boot_ready_stop(agent: Agent) -> None:
@@ -170,18 +169,11 @@ async def test_the_guest_of_a_dead_agent_is_taken_over_without_a_boot(agent: Age
     from lima.domain.machine import Arch
     from lima.domain.machine_spec import MachineSpec
 
-    process = await old.start(
-        MachineSpec(
-            name=NAME,
-            directory="/x",
-            arch=Arch.X86_64,
-            cpus=1,
-            memory_bytes=1,
-            accelerator="tcg",
-            mac_address="",
-            ssh_host_port=1,
-        )  # fmt: skip
-    )
+    machine = MachineSpec(
+        name=NAME, directory="/x", arch=Arch.X86_64, cpus=1, memory_bytes=1, accelerator="tcg", mac_address="",
+        ssh_host_port=1,
+    )  # fmt: skip
+    process = await old.start(machine)
     agent.store.drivers[NAME] = process
     facts = BootFacts(instance_id="iid-old", ssh_port=40404, accelerator="tcg")
     agent.store.write(NAME, "boot.facts.json", encode_boot_facts(facts))

@@ -137,7 +137,9 @@ class BootstrapBuilder:
         argv = debian.mmdebstrap_argv(
             recipe, archive, is_root=self._facts.is_root, apt_settings=settings, sources_file=apt.sources_file
         )
-        await self._tool(*argv, on_line=stages.detail, env={"SOURCE_DATE_EPOCH": "0", "TMPDIR": work})
+        # in a user namespace, mmdebstrap's root is none of ours: it needs a folder that everybody may enter
+        temporary = {"TMPDIR": work} if self._facts.is_root else {"TMPDIR": self._facts.temp_dir}
+        await self._tool(*argv, on_line=stages.detail, env={"SOURCE_DATE_EPOCH": "0", **temporary})
         return archive
 
     async def _file_system(

@@ -11,6 +11,7 @@ from lima.domain.errors import MissingToolError
 from lima.ports.process_runner import Finished
 
 OUTPUT_LIMIT = 1 << 20
+POLITE_S = 3.0
 PASSED_ON = ("PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME", "http_proxy", "https_proxy", "no_proxy", "ftp_proxy")
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 """mke2fs and its like are not on an ordinary user's PATH on Debian."""
@@ -69,10 +70,15 @@ def _clean_environment() -> dict[str, str]:
 
 
 async def _kill(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
+    """Politely first: mmdebstrap removes what only its own user namespace can remove."""
+    for number, seconds in ((signal.SIGTERM, POLITE_S), (signal.SIGKILL, None)):
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await asyncio.shield(process.wait())
+            os.killpg(process.pid, number)
+        ended = asyncio.ensure_future(process.wait())
+        await asyncio.shield(asyncio.wait((ended,), timeout=seconds))
+        if ended.done():
+            return
+        ended.cancel()
 
 
 async def _bounded(stream: asyncio.StreamReader | None, on_line: Callable[[str], None] | None) -> bytes:
