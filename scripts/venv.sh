@@ -18,7 +18,9 @@ if [ ! -x "$venv/bin/python" ]; then
 			say "installing python3-venv"
 			apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends python3-venv >/dev/null
 		else
-			say "Python's venv module is incomplete. On Debian and Ubuntu: sudo apt-get install -y python3-venv"
+			say "Python's venv module is incomplete. Install it, and all that guests need, with:"
+			say "    $(PYTHONPATH=src "$python" scripts/missing.py)"
+			say "then run the same make command again."
 			exit 1
 		fi
 	fi

@@ -64,6 +64,7 @@ _PACKAGES: dict[str, dict[PackageManager, str]] = {
         PackageManager.ZYPPER: "shadow",
         PackageManager.APK: "shadow-uidmap",
     },
+    "ensurepip": dict.fromkeys(PackageManager, "python3") | {PackageManager.APT: "python3-venv"},
     "debian-archive-keyring.gpg": dict.fromkeys(PackageManager, "debian-archive-keyring"),
 }
 _SAME = {"ssh-keygen": "ssh", "apt-get": "dpkg-deb"}
