@@ -7,7 +7,6 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.strategies import JANE, templates
 
 from lima.domain.completion import Circumstances, complete
 from lima.domain.config import Provision, ProvisionMode, User
@@ -18,6 +17,7 @@ from lima.domain.host import HostFacts
 from lima.domain.image import FileRef
 from lima.domain.machine import Arch, GuestOS
 from lima.domain.template import Template
+from tests.strategies import JANE, templates
 
 VERSION = "2.2.0-py0.1.0"
 IMAGE = {"images": [{"location": "/img/t.qcow2"}]}

@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.strategies import JANE
 
 from lima.domain.errors import LocatorError
 from lima.domain.instance import instance_name_problem
@@ -23,6 +22,7 @@ from lima.domain.locator import (
     template_file_name,
 )
 from lima.domain.machine import Arch
+from tests.strategies import JANE
 
 
 @pytest.mark.parametrize(

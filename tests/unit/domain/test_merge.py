@@ -3,7 +3,6 @@
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.strategies import templates
 
 from lima.domain.merge import merge
 from lima.domain.template import (
@@ -20,6 +19,7 @@ from lima.domain.template import (
     VideoSection,
     VncSection,
 )
+from tests.strategies import templates
 
 JOINED = [
     "images",

@@ -4,10 +4,10 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from msgspec import inspect
-from tests.strategies import ANY_VALUE, templates
 
 from lima.domain.decoding import decode, described, float_text, path_text
 from lima.domain.template import Template
+from tests.strategies import ANY_VALUE, templates
 
 
 def _wire_names(kind: object, prefix: str = "") -> list[str]:

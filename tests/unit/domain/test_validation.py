@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-from tests.strategies import JANE
 
 from lima.domain.completion import Circumstances, complete
 from lima.domain.decoding import decode
 from lima.domain.template import Template
 from lima.domain.validation import Problem, digest_problem, local_path_problem, unsupported, unused_parameters, validate
+from tests.strategies import JANE
 
 GOOD = {"images": [{"location": "/img/t.qcow2"}]}
 
