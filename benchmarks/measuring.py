@@ -46,5 +46,6 @@ def interleaved(runs: int, *actions: Callable[[], float]) -> list[float]:
 
 
 def base_env(home: str, **more: str) -> dict[str, str]:
-    env = {key: value for key, value in os.environ.items() if not key.startswith("LIMA_")}
+    # with compiled modules, as an installed program has them, whatever this shell says
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("LIMA_", "PYTHONDONTWRITE"))}
     return env | {"LIMA_HOME": home} | more

@@ -59,6 +59,10 @@ def read(path: str) -> bytes:
         return file.read()
 
 
+async def no_fetch(*_: object) -> dict[str, str]:
+    raise AssertionError("nothing here is fetched")
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -161,7 +165,9 @@ class TestCachedImageStore(contracts.ImageStoreContract):
     @pytest.fixture
     def subject(self, facts: HostFacts) -> CachedImageStore:
         disks = QemuDiskTool(runner=AsyncProcessRunner())
-        return CachedImageStore(facts=facts, builder=fakes.FakeImageBuilder(), disks=disks, clock=SystemClock())
+        return CachedImageStore(
+            facts=facts, builder=fakes.FakeImageBuilder(), disks=disks, clock=SystemClock(), fetch=no_fetch
+        )
 
     @pytest.fixture
     def image(self, tmp_path) -> ImageRef:

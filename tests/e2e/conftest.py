@@ -41,7 +41,7 @@ class Home:
     extra_env: dict[str, str] = field(default_factory=dict)
 
     def env(self, **more: str) -> dict[str, str]:
-        base = {key: value for key, value in os.environ.items() if not key.startswith("LIMA_")}
+        base = {key: value for key, value in os.environ.items() if not key.startswith(("LIMA_", "PYTHONDONTWRITE"))}
         base |= {"LIMA_HOME": self.path, "XDG_CACHE_HOME": CACHE, "PYTHONPATH": os.path.join(REPO, "src")}
         return base | self.extra_env | more
 

@@ -1,26 +1,29 @@
 """All instances and their status. Light: on the quick path; it never fails for one bad instance."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from lima.domain.instance import FileName
 from lima.domain.record import InstanceRecord, Summary
 from lima.domain.status import AgentAnswer, Facts, derive_status
-from lima.ports.agent_client import HostAgentClient
-from lima.ports.instance_store import InstanceStore
-from lima.ports.summary_cache import SummaryCache
+from lima.domain.values import Value
+
+TYPE_CHECKING = False  # of typing, which costs 6 ms (docs/decisions/0008)
+if TYPE_CHECKING:
+    from lima.ports.agent_client import HostAgentClient
+    from lima.ports.instance_store import InstanceStore
+    from lima.ports.summary_cache import SummaryCache
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
+class Listing(Value):
     """`unmatched`: names that were asked for and that nothing has."""
 
     records: tuple[InstanceRecord, ...]
     unmatched: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListInstances:
+class ListInstances(Value):
     """Asks all live host agents at once, within one second in all. Changes nothing but the cache of summaries."""
 
     store: InstanceStore

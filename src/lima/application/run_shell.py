@@ -1,16 +1,19 @@
 """The command line that opens a shell in a guest. Light: on the quick path. Source: reference, cli §7."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
 from lima.domain.errors import InstanceNotFoundError, WrongStateError
 from lima.domain.instance import FileName, hostname, quote
 from lima.domain.shellwords import remote_script
 from lima.domain.status import Facts
-from lima.ports.instance_store import InstanceStore
+from lima.domain.values import Value
+
+TYPE_CHECKING = False  # of typing, which costs 6 ms (docs/decisions/0008)
+if TYPE_CHECKING:
+    from lima.ports.instance_store import InstanceStore
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShellRequest:
+class ShellRequest(Value):
     """What to run where. `command` empty: an interactive shell. `has_terminal`: whether stdout is one."""
 
     name: str
@@ -22,8 +25,7 @@ class ShellRequest:
     send_colorterm: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunShell:
+class RunShell(Value):
     """Returns the argv to become: OpenSSH over the shared connection, no Python in the data path.
 
     Raises: InstanceNotFoundError, WrongStateError (stopped; the caller may offer to start it).

@@ -3,14 +3,12 @@
 The table is docs/recovery.md; the tests are generated from it.
 """
 
-from dataclasses import dataclass
-
 from lima.domain.instance import Status
 from lima.domain.process import ProcessIdentity
+from lima.domain.values import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(Value):
     """What files, locks and processes say of one instance at this moment.
 
     `agent` and `driver` are the processes that the pid files name, once they were found to be alive and to be what
@@ -33,8 +31,7 @@ class Facts:
     problems: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentAnswer:
+class AgentAnswer(Value):
     """What the host agent says on `ha.sock`. `answered` false: nobody did within the second it was given.
 
     `phase`: `starting`, `booting`, `running`, `degraded`, `stopping`; empty from upstream's agent.
@@ -48,8 +45,7 @@ class AgentAnswer:
     errors: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(Value):
     """The status, and why."""
 
     status: Status

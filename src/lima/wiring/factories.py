@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from lima.application.summarise_instance import SummariseInstance
     from lima.domain.config import InstanceConfig
     from lima.domain.host import HostFacts
+    from lima.domain.image import FileRef
     from lima.ports.events import EventSink
     from lima.ports.image_builder import ImageBuilder
     from lima.ports.image_store import DiskTool
@@ -167,7 +168,12 @@ def image_builder(facts: HostFacts, processes_runner: AsyncProcessRunner) -> Boo
 def image_store(facts: HostFacts, builder: ImageBuilder, disks: DiskTool, the_clock: SystemClock) -> CachedImageStore:
     from lima.adapters.images.store import CachedImageStore
 
-    return CachedImageStore(facts=facts, builder=builder, disks=disks, clock=the_clock)
+    async def fetch_lazily(file: FileRef, path: str, sink: EventSink, stage: str) -> dict[str, str]:
+        from lima.adapters.images.fetch import fetch
+
+        return await fetch(file, path, progress=sink, stage=stage)
+
+    return CachedImageStore(facts=facts, builder=builder, disks=disks, clock=the_clock, fetch=fetch_lazily)
 
 
 def accelerator_probe(facts: HostFacts, processes_runner: AsyncProcessRunner) -> QemuAcceleratorProbe:

@@ -1,12 +1,17 @@
 """The quick path: `list` and `shell` without asyncio, the container or YAML, on the same factories as everything else."""
 
+from __future__ import annotations
+
 import os
 
-from lima.application.list_instances import ListInstances
-from lima.application.run_shell import RunShell
-from lima.domain.record import Summary
-from lima.ports.instance_store import InstanceStore
 from lima.wiring import factories_light
+
+TYPE_CHECKING = False  # of typing, which costs 6 ms (docs/decisions/0008)
+if TYPE_CHECKING:
+    from lima.application.list_instances import ListInstances
+    from lima.application.run_shell import RunShell
+    from lima.domain.record import Summary
+    from lima.ports.instance_store import InstanceStore
 
 
 def list_instances() -> ListInstances:

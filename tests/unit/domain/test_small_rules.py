@@ -286,3 +286,23 @@ def test_one_command_installs_what_is_missing(manager: PackageManager) -> None:
 
 def test_ascii_only_words_stay_bare() -> None:
     assert quote_word(string.ascii_letters + "@%+=:,./-_") == string.ascii_letters + "@%+=:,./-_"
+
+
+# --- values of the quick path ----------------------------------------------------------------------------------------
+
+
+def test_values_are_frozen_equal_by_content_and_know_their_fields() -> None:
+    one = Summary(cpus=2)
+    assert one == Summary(cpus=2)
+    assert one != Summary(cpus=3)
+    assert one.but(cpus=3) == Summary(cpus=3)
+    assert hash(target()) == hash(target())
+    assert "cpus=2" in repr(one)
+    with pytest.raises(AttributeError):
+        one.cpus = 4  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        del one.cpus
+    with pytest.raises(TypeError, match="unknown"):
+        Summary(nonsense=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="missing"):
+        InstanceRecord(name="x")  # type: ignore[call-arg]

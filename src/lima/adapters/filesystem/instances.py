@@ -3,6 +3,8 @@
 Layout and file names are upstream's: reference, runtime §0.1 and §0.2.
 """
 
+from __future__ import annotations
+
 import os
 import stat
 from collections.abc import Callable
@@ -14,8 +16,11 @@ from lima.domain.errors import InstanceExistsError, InstanceNotFoundError, Stora
 from lima.domain.instance import TEMPORARY_SUFFIXES, FileName, quote
 from lima.domain.process import ProcessIdentity
 from lima.domain.status import Facts
-from lima.ports.instance_store import InstanceLock
-from lima.ports.processes import ProcessTable
+
+TYPE_CHECKING = False  # of typing, which costs 6 ms (docs/decisions/0008)
+if TYPE_CHECKING:
+    from lima.ports.instance_store import InstanceLock
+    from lima.ports.processes import ProcessTable
 
 _MAX_FILE = 16 * 1024 * 1024
 _MAX_TAIL = 256 * 1024

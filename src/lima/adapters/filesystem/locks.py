@@ -9,6 +9,8 @@ The holder's identity stands in the file, in one block of fixed length, and mean
 The file is never unlinked while the instance lives. Decision: docs/decisions/0004-instance-lock.md.
 """
 
+from __future__ import annotations
+
 import contextlib
 import fcntl
 import os
@@ -16,13 +18,16 @@ import struct
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from lima.adapters.filesystem.atomic import storage_error
 from lima.domain.errors import InstanceBusyError, InstanceNotFoundError
 from lima.domain.instance import FileName, quote
 from lima.domain.process import ProcessIdentity
-from lima.ports.processes import ProcessTable
+from lima.domain.values import Value
+
+TYPE_CHECKING = False  # of typing, which costs 6 ms (docs/decisions/0008)
+if TYPE_CHECKING:
+    from lima.ports.processes import ProcessTable
 
 _BLOCK = 160
 """Bytes of the holder's block; written and read in one call, so that no reader sees half of it."""
@@ -31,8 +36,7 @@ _FLOCK = "hhqqi4x"
 """`struct flock` of 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LockState:
+class LockState(Value):
     """Whether an instance is locked, and by which live process, where that is known."""
 
     held: bool

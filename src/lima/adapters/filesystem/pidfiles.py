@@ -5,22 +5,26 @@ in which boot of the host. A process is the one that is meant if it is the recor
 that it is this instance's: upstream's programs record nothing, and ours may have been ended before they did.
 """
 
+from __future__ import annotations
+
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from lima.domain.instance import FileName
 from lima.domain.process import ProcessIdentity
-from lima.ports.processes import ProcessTable
+from lima.domain.values import Value
+
+TYPE_CHECKING = False  # of typing, which costs 6 ms (docs/decisions/0008)
+if TYPE_CHECKING:
+    from lima.ports.processes import ProcessTable
 
 _MAX_PID_FILE = 64
 _MAX_RECORD = 4096
 _MAX_PID = 2**31 - 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PidFile:
+class PidFile(Value):
     """What became of one pid file: the live process that it means, or the number it holds for nothing."""
 
     process: ProcessIdentity | None = None

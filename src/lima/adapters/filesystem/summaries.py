@@ -4,14 +4,19 @@ Each is keyed by mtime, size and inode of the files that it follows from. Two wr
 next reader finds that stale and makes it again.
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
-from typing import Any
 
 from lima._version import __version__
 from lima.domain.instance import FileName
 from lima.domain.record import Summary
+
+TYPE_CHECKING = False  # of typing, which costs 6 ms (docs/decisions/0008)
+if TYPE_CHECKING:
+    from typing import Any
 
 CONFIG_FILES = ("default.yaml", "override.yaml")
 
@@ -36,7 +41,7 @@ class FileSummaryCache:
             return None
 
     def put(self, name: str, summary: Summary) -> None:
-        fields = {field: getattr(summary, field) for field in Summary.__dataclass_fields__}
+        fields = dict(vars(summary))
         self._load()[name] = {"key": self._key(name), "summary": fields}
         self._is_dirty = True
 

@@ -1,34 +1,18 @@
 """Bytes from the network into a file: checked while they come, published by rename, never partial."""
 
 import asyncio
-import hashlib
 import os
 import time
 
+from lima.adapters.images.digests import check_digest, new_hash
 from lima.adapters.images.http import HTTPError, InvalidURL, client, did_not_answer
-from lima.domain.errors import DigestMismatchError, DownloadError
+from lima.domain.errors import DownloadError
 from lima.domain.image import FileRef, host_of, shown
 from lima.domain.progress import StageProgress
 from lima.ports.events import EventSink
 
 CHUNK = 1 << 18
 REPORT_S = 0.2
-ALGORITHMS = ("sha256", "sha384", "sha512")
-
-
-def new_hash(digest: str) -> "hashlib._Hash | None":
-    """The hash that a `algo:hex` digest asks for, None where there is no digest."""
-    algorithm = digest.partition(":")[0]
-    return hashlib.new(algorithm) if algorithm in ALGORITHMS else None
-
-
-def check_digest(file: FileRef, running: "hashlib._Hash | None") -> None:
-    """Raises: DigestMismatchError."""
-    if running is None:
-        return
-    actual = f"{file.digest.partition(':')[0]}:{running.hexdigest()}"
-    if actual != file.digest.lower():
-        raise DigestMismatchError(shown(file.location), expected=file.digest, actual=actual)
 
 
 async def fetch(file: FileRef, path: str, *, progress: EventSink, stage: str) -> dict[str, str]:

@@ -1,9 +1,10 @@
-"""Facts about this host. Light: on the quick path (heavier imports stay inside functions)."""
+"""Facts about this host."""
 
 import os
 import sys
 
 from lima.adapters.system import tools
+from lima.adapters.system.home import lima_home
 from lima.domain.errors import CommandError
 from lima.domain.host import HostFacts, ToolReport
 from lima.domain.machine import UNAME_NAMES, Arch, HostOS
@@ -60,12 +61,6 @@ def host_arch() -> Arch:
     if arch is None:
         raise CommandError(f"this host's architecture `{machine}` is not supported")
     return arch
-
-
-def lima_home(home: str) -> str:
-    """`$LIMA_HOME`, else `~/.lima`; symbolic links resolved where it exists. Source: reference, config §6.1."""
-    path = os.environ.get("LIMA_HOME") or os.path.join(home, ".lima")
-    return os.path.realpath(path) if os.path.exists(path) else os.path.abspath(path)
 
 
 def _cache_dir(home: str) -> str:

@@ -1,15 +1,13 @@
 """The global flags. Light: on the quick path. Source: reference, cli §1.3."""
 
-from dataclasses import dataclass, replace
-
 from lima.domain.errors import CommandError
+from lima.domain.values import Value
 
 LEVELS = {"trace": 0, "debug": 1, "info": 2, "warn": 3, "warning": 3, "error": 4, "fatal": 5, "panic": 5}
 _BOOLEANS = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GlobalOptions:
+class GlobalOptions(Value):
     """What holds for every command. `tty` None: decided by whether stdout is a terminal."""
 
     level: int = LEVELS["info"]
@@ -39,7 +37,7 @@ def take_globals(words: list[str]) -> tuple[GlobalOptions, list[str]]:
             if flag == "--log-format":
                 if value not in ("text", "json"):
                     raise CommandError(f"unsupported log-format: `{value}`")
-                options = replace(options, log_format=value)
+                options = options.but(log_format=value)
             elif value.lower() in LEVELS:
                 level = LEVELS[value.lower()]
             else:
@@ -48,20 +46,20 @@ def take_globals(words: list[str]) -> tuple[GlobalOptions, list[str]]:
             chosen = _boolean(flag, value) if has_value else True
             match flag:
                 case "--debug":
-                    options = replace(options, debug=chosen)
+                    options = options.but(debug=chosen)
                 case "--tty":
-                    options = replace(options, tty=chosen)
+                    options = options.but(tty=chosen)
                 case _:
-                    options = replace(options, yes=chosen)
+                    options = options.but(yes=chosen)
         else:
             rest.append(word)
     if options.yes and options.tty is not None:
         raise CommandError("cannot use both --tty and --yes flags at the same time")
     if options.yes:
-        options = replace(options, tty=False)
+        options = options.but(tty=False)
     if options.debug:
-        options = replace(options, level=LEVELS["debug"])
-    return (options if level is None else replace(options, level=level)), rest
+        options = options.but(level=LEVELS["debug"])
+    return (options if level is None else options.but(level=level)), rest
 
 
 def _boolean(flag: str, value: str) -> bool:

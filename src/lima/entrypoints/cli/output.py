@@ -1,12 +1,17 @@
 """Log records on stderr, in the formats that scripts know. Light: on the quick path. Source: reference, cli §1.4."""
 
+from __future__ import annotations
+
 import os
 import sys
 import time
 
 from lima.domain.errors import ImageBuildError, LaunchFailedError, LimaError, NotReadyError
-from lima.domain.progress import Level, Note, ProgressEvent, StageFinished, StageStarted
 from lima.entrypoints.cli.globals import LEVELS, GlobalOptions
+
+TYPE_CHECKING = False  # of typing, which costs 6 ms (docs/decisions/0008)
+if TYPE_CHECKING:
+    from lima.domain.progress import ProgressEvent, StageFinished
 
 STARTED = time.monotonic()
 _COLOURS = {"trace": 37, "debug": 37, "info": 36, "warning": 33, "error": 31, "fatal": 31}
@@ -23,12 +28,14 @@ class Log:
 
     def emit(self, event: ProgressEvent) -> None:
         """A progress event as a record; mere progress is left out."""
+        from lima.domain.progress import Note, StageFinished, StageStarted
+
         if isinstance(event, Note):
             self.record(event.level, event.message)
         elif isinstance(event, StageStarted):
-            self.record(Level.INFO, event.title)
+            self.record("info", event.title)
         elif isinstance(event, StageFinished):
-            self.record(Level.INFO if event.ok else Level.WARNING, finished_line(event))
+            self.record("info" if event.ok else "warning", finished_line(event))
 
     def record(self, level: str, message: str, **fields: str) -> None:
         """One record, where the level is shown."""

@@ -2,12 +2,12 @@
 
 import os
 import sys
-from dataclasses import dataclass, replace
 
 from lima.application.run_shell import ShellRequest
 from lima.domain.errors import CommandError, LimaError, WrongStateError
 from lima.domain.instance import check_instance_name
 from lima.domain.shellenv import preserved
+from lima.domain.values import Value
 from lima.entrypoints.cli.globals import GlobalOptions
 from lima.entrypoints.cli.output import Log
 from lima.wiring import quick
@@ -16,8 +16,7 @@ VALUED = ("--shell", "--workdir", "--instance", "--log-level", "--log-format")
 FLAGS = ("--reconnect", "--preserve-env", "--start", "--debug", "--tty", "--yes", "-y")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShellWords:
+class ShellWords(Value):
     """The command line of `shell`, taken apart."""
 
     instance: str = ""
@@ -55,20 +54,20 @@ def parse(words: list[str]) -> ShellWords:
     if not parsed.instance:
         if not pending:
             raise CommandError("requires instance name as first argument")
-        parsed = replace(parsed, instance=pending.pop(0))
+        parsed = parsed.but(instance=pending.pop(0))
         if pending[:1] == ["--"]:
             pending.pop(0)
-    return replace(parsed, command=tuple(pending))
+    return parsed.but(command=tuple(pending))
 
 
 def _with_value(parsed: ShellWords, flag: str, value: str) -> ShellWords:
     match flag:
         case "--shell":
-            return replace(parsed, shell=value)
+            return parsed.but(shell=value)
         case "--workdir":
-            return replace(parsed, workdir=value)
+            return parsed.but(workdir=value)
         case "--instance":
-            return replace(parsed, instance=value)
+            return parsed.but(instance=value)
         case _:
             return parsed
 
@@ -76,15 +75,15 @@ def _with_value(parsed: ShellWords, flag: str, value: str) -> ShellWords:
 def _with_switch(parsed: ShellWords, flag: str, *, wanted: bool) -> ShellWords:
     match flag:
         case "--reconnect":
-            return replace(parsed, reconnect=wanted)
+            return parsed.but(reconnect=wanted)
         case "--preserve-env":
-            return replace(parsed, preserve_env=wanted)
+            return parsed.but(preserve_env=wanted)
         case "--start":
-            return replace(parsed, start=wanted)
+            return parsed.but(start=wanted)
         case "--tty":
-            return replace(parsed, tty=wanted)
+            return parsed.but(tty=wanted)
         case "--yes" | "-y":
-            return replace(parsed, tty=not wanted)
+            return parsed.but(tty=not wanted)
         case _:
             return parsed
 
