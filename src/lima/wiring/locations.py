@@ -20,7 +20,7 @@ def self_command() -> tuple[str, ...]:
     """The words that run this program again, whatever it was packed as."""
     if getattr(sys, "frozen", False):
         return (sys.executable,)
-    archive = os.environ.get("LIMA_SELF_ARCHIVE", "")
-    if archive:
-        return (sys.executable, archive)
+    if "_bootstrap" in sys.modules:
+        # the one-file executable (shiv): its packages are on the path of this process only
+        return (sys.executable, os.path.abspath(sys.argv[0]))
     return (sys.executable, "-m", "lima")

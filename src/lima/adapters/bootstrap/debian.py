@@ -83,7 +83,7 @@ def finish_script(recipe: BootstrapRecipe, mirror: Mirror) -> str:
     if recipe.init is Init.LIMA:
         lines.append('cp -a "$FIRSTBOOT/." .')
         lines.append("chown -R 0:0 usr/lib/lima usr/lib/systemd/system/lima-*.service etc/systemd/network")
-        lines.append("mkdir -p var/lib/lima")
+        lines.append("chmod 0755 usr/lib/lima/firstboot && mkdir -p var/lib/lima")
         wants += ["lima-firstboot.service", "lima-boot.service", "systemd-networkd.service"]
     else:
         lines.append("printf 'datasource_list: [ NoCloud, None ]\\n' >etc/cloud/cloud.cfg.d/90-lima.cfg")

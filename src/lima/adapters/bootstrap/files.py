@@ -1,7 +1,6 @@
 """Files of unpacked packages, and our own that go into guests."""
 
 import os
-import stat
 
 from lima.domain.errors import ImageBuildError
 
@@ -26,6 +25,7 @@ def skeleton_files(skeleton: str) -> list[tuple[str, bytes, int]]:
     for folder, _, files in os.walk(skeleton):
         for file in files:
             path = os.path.join(folder, file)
-            mode = 0o755 if os.stat(path).st_mode & stat.S_IXUSR else 0o644
-            found.append((os.path.relpath(path, skeleton), read_file(path), mode))
+            content = read_file(path)
+            # by what it is, not by its mode: archives that we are shipped in may lose that
+            found.append((os.path.relpath(path, skeleton), content, 0o755 if content.startswith(b"#!") else 0o644))
     return sorted(found)
