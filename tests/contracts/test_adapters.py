@@ -1,6 +1,7 @@
 """The real adapters pass the same suites as the fakes."""
 
 import asyncio
+import contextlib
 import io
 import os
 import shutil
@@ -51,6 +52,10 @@ def short_folder() -> Iterator[str]:
     path = f"/tmp/lima-c{os.getpid()}-{time.monotonic_ns() % 10**6}"
     os.mkdir(path, 0o700)
     yield path
+    # a test that failed half way must not leave a guest that takes a core for ever
+    if os.path.exists(f"{path}/qemu.pid"):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(read(f"{path}/qemu.pid")), signal.SIGKILL)
     shutil.rmtree(path, ignore_errors=True)
 
 
