@@ -2,6 +2,7 @@
 
 import difflib
 import sys
+from dataclasses import dataclass
 from typing import Literal
 
 import cyclopts
@@ -12,28 +13,96 @@ from lima.entrypoints.cli.context import CONTEXT
 from lima.entrypoints.cli.globals import GlobalOptions, take_globals
 from lima.entrypoints.cli.output import Log, warn_root
 
-HELP = """\
-Lima: Linux virtual machines on your own computer.
-
+HELP = "Lima: Linux virtual machines on your own computer."
+EPILOGUE = """\
 Examples:
   limactl start                       make and start the instance "default"
   limactl start template:tiny         a guest of seconds
   limactl shell default uname -a      run a command in it
   limactl list                        what there is
-  limactl stop && limactl delete default
+  limactl stop; limactl delete default
 
-Global flags: --log-level LEVEL, --log-format text|json, --debug, --tty[=false], -y/--yes
+Global flags: --log-level LEVEL, --log-format text|json, --debug, --tty[=false], -y/--yes, -v/--version
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """Where a command's code is, and what its help says. `examples` are command lines with a remark."""
+
+    target: str
+    summary: str
+    examples: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def epilogue(self) -> str:
+        """The examples as a block."""
+        if not self.examples:
+            return ""
+        lines = (f"  {line:<44}{remark}".rstrip() for line, remark in self.examples)
+        return "Examples:\n" + "\n".join(lines) + "\n"
+
+
+LIFECYCLE = "lima.entrypoints.cli.lifecycle"
 COMMANDS = {
-    "create": ("lima.entrypoints.cli.lifecycle:create", "Create an instance of Lima"),
-    "start": ("lima.entrypoints.cli.lifecycle:start", "Start an instance of Lima"),
-    "stop": ("lima.entrypoints.cli.lifecycle:stop", "Stop an instance"),
-    "restart": ("lima.entrypoints.cli.lifecycle:restart", "Restart a running instance"),
-    "delete": ("lima.entrypoints.cli.lifecycle:delete", "Delete an instance of Lima"),
-    "shell": ("lima.entrypoints.cli.help_only:shell", "Execute shell in Lima"),
-    "list": ("lima.entrypoints.cli.help_only:list_instances", "List instances of Lima"),
-    "info": ("lima.entrypoints.cli.report:info", "Show diagnostic information"),
-    "doctor": ("lima.entrypoints.cli.report:doctor", "Show what this host lacks, and the command that installs it"),
+    "create": Command(
+        target=f"{LIFECYCLE}:create",
+        summary="Create an instance of Lima, without starting it",
+        examples=(
+            ("limactl create", 'the instance "default" of template:default'),
+            ("limactl create --name=box template:tiny", ""),
+            ("limactl create ./my.yaml", ""),
+            ("cat my.yaml | limactl create --name=box -", ""),
+        ),
+    ),
+    "start": Command(
+        target=f"{LIFECYCLE}:start",
+        summary="Start an instance of Lima, made first where it does not exist, and wait until it is ready",
+        examples=(
+            ("limactl start", 'the instance "default"'),
+            ("limactl start template:tiny", 'an instance "tiny" of that template'),
+            ("limactl start --name=box ./my.yaml", ""),
+            ("limactl start --timeout=30m box", "Ctrl-C before READY stops what was started"),
+        ),
+    ),
+    "stop": Command(
+        target=f"{LIFECYCLE}:stop",
+        summary="Stop instances",
+        examples=(
+            ("limactl stop", 'the instance "default"'),
+            ("limactl stop -f box", "at once, without asking the guest"),
+        ),
+    ),
+    "restart": Command(
+        target=f"{LIFECYCLE}:restart",
+        summary="Stop an instance and start it again",
+        examples=(("limactl restart", 'the instance "default"'),),
+    ),
+    "delete": Command(
+        target=f"{LIFECYCLE}:delete",
+        summary="Delete instances with their disks; images in the cache stay",
+        examples=(("limactl delete box", ""), ("limactl delete -f box", "stop it first, by force")),
+    ),
+    "shell": Command(
+        target="lima.entrypoints.cli.help_only:shell",
+        summary="Execute a shell, or a command, in an instance: limactl shell [flags] INSTANCE [COMMAND...]",
+        examples=(
+            ("limactl shell default", ""),
+            ("limactl shell default uname -a", "what comes after the instance is the guest's"),
+            ("limactl shell --workdir=/tmp default ls -l", ""),
+        ),
+    ),
+    "list": Command(
+        target="lima.entrypoints.cli.help_only:list_instances",
+        summary="List instances of Lima",
+        examples=(("limactl list", ""), ("limactl list --json | jq .status", ""), ("limactl list -q", "names only")),
+    ),
+    "info": Command(target="lima.entrypoints.cli.report:info", summary="Show diagnostic information as JSON"),
+    "doctor": Command(
+        target="lima.entrypoints.cli.report:doctor",
+        summary="Show what this host lacks, and the one command that installs it",
+        examples=(("limactl doctor", "exit status 1 where something is missing"), ("limactl doctor --json", "")),
+    ),
 }
 ALIASES = {"ls": "list", "rm": "delete", "remove": "delete"}
 EDIT_FLAGS = frozenset({
@@ -47,9 +116,23 @@ EDIT_FLAGS = frozenset({
 def build() -> App:
     """The application with all its commands."""
     formatter: Literal["default", "plain"] = "default" if sys.stdout.isatty() else "plain"
-    app = App(name="limactl", help=HELP, version_flags=[], help_formatter=formatter, help_format="plaintext")
-    for name, (target, text) in COMMANDS.items():
-        app.command(target, name=name, help=text, help_formatter=formatter, help_format="plaintext")
+    app = App(
+        name="limactl",
+        help=HELP,
+        help_epilogue=EPILOGUE,
+        version_flags=[],
+        help_formatter=formatter,
+        help_format="plaintext",
+    )
+    for name, command in COMMANDS.items():
+        app.command(
+            command.target,
+            name=name,
+            help=command.summary,
+            help_epilogue=command.epilogue,
+            help_formatter=formatter,
+            help_format="plaintext",
+        )
     return app
 
 

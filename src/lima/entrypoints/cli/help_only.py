@@ -21,11 +21,6 @@ def list_instances(
 ) -> int:
     """List instances of Lima.
 
-    Examples:
-      limactl list
-      limactl list --json | jq .status
-      limactl list -q
-
     Parameters
     ----------
     instances
@@ -62,11 +57,6 @@ def shell(
     """Execute a shell, or a command, in an instance: limactl shell [flags] INSTANCE [COMMAND...]
 
     Flags stand before the instance; what comes after it is the guest's.
-
-    Examples:
-      limactl shell default
-      limactl shell default uname -a
-      limactl shell --workdir=/tmp default ls -l
 
     Parameters
     ----------

@@ -32,12 +32,6 @@ def create(
 ) -> int:
     """Create an instance of Lima, without starting it.
 
-    Examples:
-      limactl create                         the instance "default" of template:default
-      limactl create --name=box template:tiny
-      limactl create ./my.yaml
-      cat my.yaml | limactl create --name=box -
-
     Parameters
     ----------
     template
@@ -75,14 +69,6 @@ def start(
     list_drivers: Flag = False,
 ) -> int:
     """Start an instance of Lima, made first where it does not exist, and wait until it is ready.
-
-    Ctrl-C before READY stops what this command started and keeps the instance.
-
-    Examples:
-      limactl start                          the instance "default"
-      limactl start template:tiny            an instance "tiny" of that template
-      limactl start --name=box ./my.yaml
-      limactl start --timeout=30m box
 
     Parameters
     ----------
@@ -125,10 +111,6 @@ def start(
 def stop(*instances: str, force: Annotated[bool, Parameter(name=("--force", "-f"), negative=())] = False) -> int:
     """Stop instances (`default` where none is named).
 
-    Examples:
-      limactl stop
-      limactl stop -f box          end it at once, without asking the guest
-
     Parameters
     ----------
     instances
@@ -166,10 +148,6 @@ def restart(
 
 def delete(*instances: str, force: Annotated[bool, Parameter(name=("--force", "-f"), negative=())] = False) -> int:
     """Delete instances with their disks. Images in the cache stay.
-
-    Examples:
-      limactl delete box
-      limactl delete -f box        stop it first, by force
 
     Parameters
     ----------
