@@ -133,7 +133,7 @@ def _user_data(request: SeedRequest) -> dict[str, Any]:
     data["users"] = [
         {
             "name": user.name,
-            "uid": str(user.uid),
+            "uid": user.uid,
             "gecos": "".join(c for c in user.comment if c.isprintable() and c not in ":,"),
             "homedir": user.home,
             "shell": user.shell,

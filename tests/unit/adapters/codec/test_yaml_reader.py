@@ -264,7 +264,9 @@ def test_no_yaml_no_template(text: str, what: str) -> None:
 
 
 def test_nesting_has_an_end() -> None:
-    assert "nested deeper than 64 levels" in _error("[" * 100_000).message
+    assert "nested deeper than 64 levels" in _error("[" * 200).message
+    # later releases of libyaml have a limit of their own, and say it in their words
+    assert "nest" in _error("[" * 100_000).message
     assert "nested deeper than 64 levels" in _error("a: " + "{a: " * 100).message
 
 
