@@ -112,6 +112,20 @@ class TestQemuHypervisor(contracts.HypervisorContract):
         left = [name for name in os.listdir(machine.directory) if name.endswith((".pid", ".sock"))]
         assert left == []
 
+    async def test_a_vnc_display_has_a_password_of_its_own(
+        self, new_subject: Callable[[], QemuHypervisor], machine: MachineSpec
+    ) -> None:
+        subject = new_subject()
+        await subject.start(replace(machine, display="vnc"))
+        password = os.path.join(machine.directory, "vncpassword")
+        assert len(read(password)) == 8
+        assert os.stat(password).st_mode & 0o777 == 0o600
+        host, _, number = read(os.path.join(machine.directory, "vncdisplay")).decode().partition(":")
+        with socket.create_connection((host, 5900 + int(number)), timeout=5) as viewer:
+            assert viewer.recv(4) == b"RFB "
+        await subject.stop(grace_s=0)
+        assert not os.path.exists(password)
+
     async def test_a_taken_port_is_told_as_such(
         self, new_subject: Callable[[], QemuHypervisor], machine: MachineSpec
     ) -> None:

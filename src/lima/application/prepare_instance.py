@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from lima.domain.config import InstanceConfig
 from lima.domain.errors import DownloadError, ImageError, LimaError, WrongStateError
-from lima.domain.image import ImageRef, StoredImage, host_of
+from lima.domain.image import FileRef, ImageRef, StoredImage, host_of
 from lima.domain.instance import FileName, quote
 from lima.domain.progress import Level, Note
 from lima.domain.sizes import format_size
@@ -30,12 +30,31 @@ class PrepareInstance:
 
     async def __call__(self, name: str, config: InstanceConfig, *, progress: EventSink) -> None:
         self.store.adopt_legacy_layout(name)
+        await self._firmware(name, config, progress)
         if self.store.has(name, FileName.DISK):
             await self._grow(name, config, progress)
             return
         stored = await self._obtain(config, progress)
         progress.emit(Note(message=f"Using {stored.description}"))
         await self._install(name, config, stored)
+
+    async def _firmware(self, name: str, config: InstanceConfig, progress: EventSink) -> None:
+        """The UEFI code image that the template names, once. One that cannot be had is a warning: the hypervisor then
+        looks for the host's own. Source: reference, runtime §3.4."""
+        if self.store.has(name, FileName.EFI_CODE):
+            return
+        for entry in config.firmware_images:
+            if entry.arch != config.arch or entry.vm_type not in ("", config.vm_type):
+                continue
+            image = ImageRef(disk=FileRef(location=entry.location, digest=entry.digest), arch=entry.arch)
+            try:
+                stored = await self.images.obtain(image, progress=progress)
+            except ImageError as error:
+                progress.emit(Note(message=f"firmware: {error.message}", level=Level.WARNING))
+                continue
+            if stored.disk is not None:
+                self.store.link_image(name, {FileName.EFI_CODE: stored.disk})
+                return
 
     async def _obtain(self, config: InstanceConfig, progress: EventSink) -> StoredImage:
         """The first entry that can be had, as upstream chooses them. Source: reference, config §1.3, image choice.

@@ -153,6 +153,7 @@ class StartInstance:
         """The ssh port, once the agent says that its guest is ready."""
         telling = _Telling(self.progress, self.clock)
         waiting_for = "the guest"
+        relay = asyncio.ensure_future(self._relay_log(name, agent))
         try:
             async with asyncio.timeout(max(deadline - self.clock.monotonic(), 0.0)):
                 async for event in self.launcher.follow(name, agent=agent):
@@ -167,11 +168,19 @@ class StartInstance:
                         return event.status.ssh_local_port
         except TimeoutError:
             raise self._not_ready(name, waiting_for) from None
+        finally:
+            relay.cancel()
+            await asyncio.gather(relay, return_exceptions=True)
         raise LaunchFailedError(
             f"the host agent of instance {quote(name)} died",
             log_tail=self.store.tail(name, FileName.HA_STDERR_LOG),
             hint=f"see {quote(self._path(name, FileName.HA_STDERR_LOG))}; `limactl start {name}` takes over its guest",
         )
+
+    async def _relay_log(self, name: str, agent: ProcessIdentity) -> None:
+        """What the host agent logs while it starts is part of this log. Source: reference, runtime §1.8."""
+        async for note in self.launcher.records(name, agent=agent):
+            self._say(f"[hostagent] {note.message}", note.level)
 
     def _failed(self, name: str, event: AgentEvent) -> LaunchFailedError:
         errors = event.status.errors or ("the guest ended before it was ready",)

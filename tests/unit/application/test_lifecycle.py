@@ -24,8 +24,9 @@ from lima.domain.errors import (
 )
 from lima.domain.events import AgentStatus
 from lima.domain.image import DiskInfo
-from lima.domain.progress import StageFinished
+from lima.domain.progress import Note, StageFinished
 from lima.domain.status import AgentAnswer
+from lima.domain.template import FirmwareFile, FirmwareSection
 from tests.unit.application.conftest import World, template
 
 GIB = 1 << 30
@@ -166,6 +167,27 @@ async def test_a_missing_instance_is_made_and_started(world: World) -> None:
     assert world.launcher.launched == ["default"]
     assert world.store.held == {}
     assert any(isinstance(event, StageFinished) and event.stage == "boot" for event in world.sink.events)
+
+
+async def test_what_the_agent_logs_is_in_the_start_log(world: World) -> None:
+    world.launcher.script = READY
+    world.launcher.notes = [Note(message="Accelerator: tcg (a reason)")]
+    await world.start(StartRequest())
+    assert "[hostagent] Accelerator: tcg (a reason)" in world.sink.notes
+
+
+async def test_firmware_of_the_template_is_linked_once_and_a_missing_one_is_a_warning(world: World) -> None:
+    firmware = FirmwareSection(
+        images=(
+            FirmwareFile(location="https://a.test/missing.fd", arch="x86_64"),
+            FirmwareFile(location="https://a.test/code.fd", arch="x86_64", vm_type="qemu"),
+        )
+    )
+    world.parser.values["default"] = template("https://a.test/disk.qcow2", firmware=firmware)
+    world.images.errors["https://a.test/missing.fd"] = DownloadError("404")
+    await world.create(CreateRequest())
+    assert world.store.read("default", "qemu-efi-code.fd") == b"link to /cache/code.fd"
+    assert "firmware: 404" in world.sink.notes
 
 
 async def test_a_second_start_starts_no_process(world: World) -> None:

@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 
+from lima.adapters.qemu import vnc
 from lima.adapters.qemu.command_line import build_command_line
 from lima.adapters.qemu.features import FeatureProbe
 from lima.adapters.qemu.firmware import find_firmware
@@ -27,12 +28,14 @@ STARTED_S = 30.0
 KILL_S = 10.0
 LOG_LINES = 20
 CONNECT_POLL_S = 0.02
-SOCKETS = (
+RUN_FILES = (
     FileName.QMP_SOCK,
     FileName.PROGRESS_SOCK,
     FileName.SERIAL_SOCK,
     FileName.SERIALP_SOCK,
     FileName.SERIALV_SOCK,
+    FileName.VNC_DISPLAY,
+    FileName.VNC_PASSWORD,
 )
 _ADOPTED_POLL_S = 0.2
 
@@ -70,6 +73,8 @@ class QemuHypervisor:
             await self._kill_child()
             raise
         self._ended = asyncio.create_task(self._watch_child(self._child))
+        if machine.display == "vnc" and self._monitor is not None:
+            await vnc.open_display(self._monitor, machine.directory)
         if self._process is None:
             raise self._failure(argv, None)
         return self._process
@@ -269,6 +274,6 @@ class QemuHypervisor:
 
     def _remove_leftovers(self, *, keep_pid: bool = False) -> None:
         """The pid file and the sockets; only called while no QEMU of this machine lives."""
-        for file in SOCKETS if keep_pid else (FileName.QEMU_PID, *SOCKETS):
+        for file in RUN_FILES if keep_pid else (FileName.QEMU_PID, *RUN_FILES):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._path(file))

@@ -24,6 +24,7 @@ class FakeHostAgentLauncher(Failing):
         self.launched: list[str] = []
         self.script: list[AgentStatus] = [AgentStatus(ssh_local_port=50001)]
         self.ends = False
+        self.notes: list[Note] = []
 
     async def launch(self, name: str, *, lock: InstanceLock, debug: bool, progress: bool) -> ProcessIdentity:
         self._maybe_fail()
@@ -41,8 +42,7 @@ class FakeHostAgentLauncher(Failing):
             await asyncio.sleep(0.001)
 
     async def records(self, name: str, *, agent: ProcessIdentity) -> AsyncIterator[Note]:
-        nothing: tuple[Note, ...] = ()
-        for note in nothing:
+        for note in self.notes:
             yield note
 
 
