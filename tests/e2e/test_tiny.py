@@ -107,6 +107,41 @@ def test_stop_start_stop_delete_leave_nothing_but_the_cache(home: Home) -> None:
     assert home.processes("tiny") == []
 
 
+def test_templates_come_from_standard_input_and_from_the_web(home: Home) -> None:
+    import functools
+    import http.server
+    import threading
+
+    from tests.e2e.conftest import REPO
+
+    folder = os.path.join(REPO, "templates")
+    with open(os.path.join(folder, "tiny.yaml"), "rb") as file:
+        home.ok("create", "--name=piped", "-", stdin=file.read())
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            return
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        home.ok("create", f"http://127.0.0.1:{server.server_address[1]}/tiny.yaml")
+        server.shutdown()
+    assert home.ok("list", "-q").out.split() == ["piped", "tiny"]
+
+
+def test_foreground_is_a_host_agent_without_a_detour(home: Home) -> None:
+    home.ok("create", "template:tiny")
+    agent = home.spawn("start", "--foreground", "tiny")
+    log = home.file("tiny", "ha.stdout.log")
+    wait_for(
+        lambda: os.path.exists(log) and '"running":true' in home.read("tiny", "ha.stdout.log"), seconds=60, what="ready"
+    )
+    assert home.pid("tiny", "ha.pid") == agent.pid
+    home.ok("stop", "tiny")
+    agent.communicate(timeout=30)
+    assert agent.returncode == 0
+
+
 def test_stop_by_force_and_delete_by_force(home: Home) -> None:
     home.ok("start", "--tty=false", "template:tiny", timeout=WARM_S)
     home.ok("stop", "-f", "tiny")

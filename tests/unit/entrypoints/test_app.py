@@ -44,6 +44,7 @@ def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) ->
         (["list", "--json", "--format", "{{.Name}}"], "option --json conflicts with option --format"),
         (["--log-format", "xml", "list"], "unsupported log-format: `xml`"),
         (["--log-level", "loud", "list"], 'not a valid logrus Level: \\"loud\\"'),
+        (["--tty", "create", "--name=x", "-"], "cannot use --tty=true when reading template from stdin"),
         (["--tty", "-y", "list"], "cannot use both --tty and --yes flags at the same time"),
     ],
 )

@@ -9,7 +9,7 @@ import cyclopts
 from cyclopts import App
 
 from lima.domain.errors import CommandError, LimaError
-from lima.entrypoints.cli.context import CONTEXT
+from lima.entrypoints.cli.context import CONTEXT, STDIN
 from lima.entrypoints.cli.globals import GlobalOptions, take_globals
 from lima.entrypoints.cli.output import Log, warn_root
 
@@ -143,6 +143,7 @@ def run(words: list[str]) -> int:
         options, rest = take_globals(words)
         log = Log(options)
         rest[:1] = [ALIASES.get(rest[0], rest[0])] if rest else []
+        rest = [STDIN if word == "-" else word for word in rest]
         CONTEXT.set((options, log))
         if rest and not {"-h", "--help"} & set(rest):
             warn_root(log)

@@ -5,6 +5,9 @@ from contextvars import ContextVar
 from lima.entrypoints.cli.globals import GlobalOptions
 from lima.entrypoints.cli.output import Log
 
+STDIN = "standard input"
+"""What `-` becomes on its way through the library that parses options: it takes a lone hyphen for one."""
+
 CONTEXT: ContextVar[tuple[GlobalOptions, Log]] = ContextVar("lima-cli")
 
 

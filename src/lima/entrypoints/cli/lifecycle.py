@@ -12,7 +12,7 @@ from lima.application.create_instance import CreateRequest
 from lima.application.start_instance import StartOutcome, StartRequest
 from lima.domain.errors import CommandError, LimaError
 from lima.domain.instance import FileName, check_instance_name, hostname, quote
-from lima.entrypoints.cli.context import current
+from lima.entrypoints.cli.context import STDIN, current
 from lima.entrypoints.cli.durations import parse_duration
 from lima.entrypoints.cli.running import Interrupted, run
 from lima.ports.events import EventSink
@@ -45,7 +45,7 @@ def create(
     """
     if list_templates or list_drivers:
         return _print_lists(templates=list_templates)
-    _check_stdin(template)
+    template = _locator(template)
     _, log = current()
     try:
         made = run(lambda container, progress: container.create_instance(progress=progress)(
@@ -89,7 +89,7 @@ def start(
     """
     if list_templates or list_drivers:
         return _print_lists(templates=list_templates)
-    _check_stdin(instance_or_template)
+    instance_or_template = _locator(instance_or_template)
     options, _ = current()
     seconds = parse_duration(timeout, flag="--timeout")
     request = StartRequest(
@@ -246,9 +246,11 @@ def _print_lists(*, templates: bool) -> int:
     return 0
 
 
-def _check_stdin(locator: str | None) -> None:
-    options, log = current()
-    if locator == "-" and options.tty:
+def _locator(positional: str | None) -> str | None:
+    """The positional as it was typed. Raises: CommandError for a template on a terminal's standard input."""
+    if positional != STDIN:
+        return positional
+    options, _ = current()
+    if options.tty:
         raise CommandError("cannot use --tty=true when reading template from stdin")
-    if options.tty is not True:
-        log.record("debug", "Terminal is not available, proceeding without opening an editor")
+    return "-"
