@@ -15,26 +15,37 @@ from dataclasses import replace
 import pycdlib
 import pytest
 
+from lima.adapters.bootstrap.builder import BootstrapBuilder
 from lima.adapters.cidata.iso import IsoSeedWriter
 from lima.adapters.codec.yaml_reader import YamlTemplateParser
 from lima.adapters.filesystem.instances import FilesystemInstanceStore
+from lima.adapters.filesystem.summaries import FileSummaryCache
+from lima.adapters.hostagent.client import SocketHostAgentClient
+from lima.adapters.hostagent.event_writer import DescriptorEventLog
 from lima.adapters.images.store import CachedImageStore
 from lima.adapters.qemu.accelerator import QemuAcceleratorProbe
 from lima.adapters.qemu.disks import QemuDiskTool
 from lima.adapters.qemu.hypervisor import QemuHypervisor
 from lima.adapters.qemu.probe_kernel import probe_kernel
+from lima.adapters.ssh.client_info import OpensshClient
 from lima.adapters.ssh.keys import OpensshKeys
 from lima.adapters.ssh.openssh import OpensshTransport
 from lima.adapters.system.clock import SystemClock
 from lima.adapters.system.host import SystemHostInspector
+from lima.adapters.system.ports import LoopbackPorts
 from lima.adapters.system.processes import SystemProcessTable
 from lima.adapters.system.runner import AsyncProcessRunner
 from lima.adapters.templates.source import TemplateFiles
 from lima.domain.errors import HostKeyMismatchError, LaunchFailedError, PortTakenError, UnreachableError
+from lima.domain.events import AgentStatus, decode_event
 from lima.domain.host import HostFacts
 from lima.domain.image import FileRef, ImageRef
 from lima.domain.machine import Arch
 from lima.domain.machine_spec import DirectBoot, MachineSpec
+from lima.domain.record import Summary
+from lima.entrypoints.cli.globals import GlobalOptions
+from lima.entrypoints.cli.output import Log
+from lima.entrypoints.cli.progress import TerminalProgress
 from lima.testing import contracts, fakes
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -363,3 +374,101 @@ class TestOpensshTransport(contracts.TransportContract):
         await subject.connect()
         assert (await subject.run(("echo", "a b  c"))).stdout == b"a b  c\n"
         await subject.close()
+
+
+class TestLog(contracts.EventSinkContract):
+    @pytest.fixture
+    def subject(self) -> Log:
+        return Log(GlobalOptions())
+
+
+class TestTerminalProgress(contracts.EventSinkContract):
+    @pytest.fixture
+    def subject(self) -> Iterator[TerminalProgress]:
+        with TerminalProgress(Log(GlobalOptions())) as progress:
+            yield progress
+
+
+class TestLoopbackPorts(contracts.PortAllocatorContract):
+    @pytest.fixture
+    def subject(self) -> LoopbackPorts:
+        return LoopbackPorts()
+
+
+class TestFileSummaryCache(contracts.SummaryCacheContract):
+    @pytest.fixture
+    def subject(self, tmp_path) -> FileSummaryCache:
+        (tmp_path / "a").mkdir()
+        (tmp_path / "a" / "lima.yaml").write_text("images: []")
+        return FileSummaryCache(str(tmp_path))
+
+    @pytest.fixture
+    def reopened(self, tmp_path, subject: FileSummaryCache) -> "Later":
+        return Later(str(tmp_path))
+
+    def test_an_edit_makes_it_stale(self, subject: FileSummaryCache, tmp_path) -> None:
+        subject.put("a", Summary(cpus=2))
+        subject.flush()
+        (tmp_path / "a" / "lima.yaml").write_text("images: []\ncpus: 4")
+        assert FileSummaryCache(str(tmp_path)).get("a") is None
+
+    def test_garbage_and_an_unwritable_folder_are_no_error(self, subject: FileSummaryCache, tmp_path) -> None:
+        (tmp_path / "_cache").write_text("not a folder")
+        subject.put("a", Summary(cpus=2))
+        subject.flush()
+        assert FileSummaryCache(str(tmp_path)).get("a") is None
+
+
+class Later:
+    """Opens the cache when it is asked, and not before."""
+
+    def __init__(self, home: str) -> None:
+        self._home = home
+
+    def get(self, name: str) -> Summary | None:
+        return FileSummaryCache(self._home).get(name)
+
+
+class TestSystemHostInspector(contracts.HostInspectorContract):
+    @pytest.fixture
+    def subject(self) -> SystemHostInspector:
+        return SystemHostInspector()
+
+
+@pytest.mark.needs_ssh
+class TestOpensshKeys(contracts.SshKeysContract):
+    @pytest.fixture
+    def subject(self, tmp_path) -> OpensshKeys:
+        return OpensshKeys(config_dir=str(tmp_path / "_config"), home=str(tmp_path), runner=AsyncProcessRunner())
+
+
+@pytest.mark.needs_ssh
+class TestOpensshClient(contracts.SshClientContract):
+    @pytest.fixture
+    def subject(self, tmp_path) -> OpensshClient:
+        return OpensshClient(ssh_variable="", cache_file=str(tmp_path / "version.json"))
+
+
+class TestDescriptorEventLog(contracts.AgentEventLogContract):
+    @pytest.fixture
+    def subject(self, tmp_path) -> Iterator[DescriptorEventLog]:
+        descriptor = os.open(tmp_path / "events", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        self.path = str(tmp_path / "events")
+        yield DescriptorEventLog(descriptor, SystemClock())
+        os.close(descriptor)
+
+    def published(self, subject: DescriptorEventLog) -> list[AgentStatus]:
+        events = [decode_event(line) for line in read(self.path).splitlines()]
+        return [event.status for event in events if event is not None]
+
+
+class TestSocketHostAgentClient(contracts.HostAgentClientContract):
+    @pytest.fixture
+    def subject(self) -> SocketHostAgentClient:
+        return SocketHostAgentClient()
+
+
+class TestBootstrapBuilder(contracts.ImageBuilderContract):
+    @pytest.fixture
+    def subject(self, facts: HostFacts) -> BootstrapBuilder:
+        return BootstrapBuilder(guest_dir=os.path.join(REPO, "guest"), facts=facts, runner=AsyncProcessRunner())

@@ -117,3 +117,60 @@ class TestFakeSeedWriter(contracts.SeedWriterContract):
 
     def read_back(self, subject: fakes.FakeSeedWriter, path: str) -> dict[str, bytes]:
         return {file.path: file.content for file in subject.written[path].files}
+
+
+class TestFakeEventSink(contracts.EventSinkContract):
+    @pytest.fixture
+    def subject(self) -> fakes.FakeEventSink:
+        return fakes.FakeEventSink()
+
+
+class TestFakePortAllocator(contracts.PortAllocatorContract):
+    @pytest.fixture
+    def subject(self) -> fakes.FakePortAllocator:
+        return fakes.FakePortAllocator()
+
+
+class TestFakeSummaryCache(contracts.SummaryCacheContract):
+    @pytest.fixture
+    def subject(self) -> fakes.FakeSummaryCache:
+        return fakes.FakeSummaryCache()
+
+
+class TestFakeHostInspector(contracts.HostInspectorContract):
+    @pytest.fixture
+    def subject(self) -> fakes.FakeHostInspector:
+        return fakes.FakeHostInspector()
+
+
+class TestFakeSshKeys(contracts.SshKeysContract):
+    @pytest.fixture
+    def subject(self) -> fakes.FakeSshKeys:
+        return fakes.FakeSshKeys()
+
+
+class TestFakeSshClient(contracts.SshClientContract):
+    @pytest.fixture
+    def subject(self) -> fakes.FakeSshClient:
+        return fakes.FakeSshClient()
+
+
+class TestFakeAgentEventLog(contracts.AgentEventLogContract):
+    @pytest.fixture
+    def subject(self) -> fakes.FakeAgentEventLog:
+        return fakes.FakeAgentEventLog()
+
+    def published(self, subject: fakes.FakeAgentEventLog) -> list:
+        return subject.published
+
+
+class TestFakeHostAgentClient(contracts.HostAgentClientContract):
+    @pytest.fixture
+    def subject(self) -> fakes.FakeHostAgentClient:
+        return fakes.FakeHostAgentClient()
+
+
+class TestFakeImageBuilder(contracts.ImageBuilderContract):
+    @pytest.fixture
+    def subject(self) -> fakes.FakeImageBuilder:
+        return fakes.FakeImageBuilder()

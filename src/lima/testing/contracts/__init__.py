@@ -16,19 +16,39 @@ from lima.testing.contracts.hosts import (
 )
 from lima.testing.contracts.images import DiskToolContract, ImageStoreContract
 from lima.testing.contracts.instances import InstanceStoreContract
+from lima.testing.contracts.small import (
+    AgentEventLogContract,
+    EventSinkContract,
+    HostAgentClientContract,
+    HostInspectorContract,
+    ImageBuilderContract,
+    PortAllocatorContract,
+    SshClientContract,
+    SshKeysContract,
+    SummaryCacheContract,
+)
 from lima.testing.contracts.templates import SeedWriterContract, TemplateParserContract, TemplateSourceContract
 
 __all__ = [
     "AcceleratorProbeContract",
+    "AgentEventLogContract",
     "ClockContract",
     "DiskToolContract",
+    "EventSinkContract",
+    "HostAgentClientContract",
+    "HostInspectorContract",
     "HypervisorContract",
+    "ImageBuilderContract",
     "ImageStoreContract",
     "InstanceStoreContract",
     "NetworkDaemonContract",
+    "PortAllocatorContract",
     "ProcessRunnerContract",
     "ProcessTableContract",
     "SeedWriterContract",
+    "SshClientContract",
+    "SshKeysContract",
+    "SummaryCacheContract",
     "TemplateParserContract",
     "TemplateSourceContract",
     "TransportContract",

@@ -1,0 +1,177 @@
+"""Rules of the small ports."""
+
+import pytest
+
+from lima.domain.events import AgentStatus
+from lima.domain.progress import Level, Note, ProgressEvent, StageFinished, StageProgress, StageStarted
+from lima.domain.record import Summary
+from lima.ports.agent_client import HostAgentClient
+from lima.ports.agent_feed import AgentEventLog, PortAllocator
+from lima.ports.events import EventSink
+from lima.ports.host import HostInspector
+from lima.ports.image_builder import ImageBuilder
+from lima.ports.ssh_client import SshClient
+from lima.ports.ssh_keys import SshKeys
+from lima.ports.summary_cache import SummaryCache
+
+
+class EventSinkContract:
+    """Fixture: `subject`."""
+
+    @pytest.fixture
+    def subject(self) -> EventSink:
+        raise NotImplementedError("give the suite its subject")
+
+    def test_it_takes_every_kind_of_event_and_any_text(self, subject: EventSink) -> None:
+        hostile = "[red]\x1b[31m`%s` {} \N{SNOWMAN}\n"
+        events: tuple[ProgressEvent, ...] = (
+            StageStarted(stage="a", title=hostile),
+            StageProgress(stage="a", done=1, total=0, unit="B", detail=""),
+            StageProgress(stage="a", done=1, total=2, unit="B", detail=""),
+            StageProgress(stage="unknown", detail=hostile),
+            StageFinished(stage="a", title=hostile, seconds=1.0),
+            StageFinished(stage="a", title=hostile, seconds=1.0, ok=False, detail=hostile),
+            *(Note(message=hostile, level=level) for level in Level),
+        )
+        for event in events:
+            subject.emit(event)
+
+
+class PortAllocatorContract:
+    """Fixture: `subject`."""
+
+    @pytest.fixture
+    def subject(self) -> PortAllocator:
+        raise NotImplementedError("give the suite its subject")
+
+    def test_a_free_port_is_an_unprivileged_port(self, subject: PortAllocator) -> None:
+        assert 1024 <= subject.free_tcp_port() < 65536
+
+
+class SummaryCacheContract:
+    """Fixtures: `subject` and `reopened` (another object on the same cache); the instance `a` exists."""
+
+    @pytest.fixture
+    def subject(self) -> SummaryCache:
+        raise NotImplementedError("give the suite its subject")
+
+    @pytest.fixture
+    def reopened(self, subject: SummaryCache) -> SummaryCache:
+        return subject
+
+    def test_what_was_put_is_got_even_by_another(self, subject: SummaryCache, reopened: SummaryCache) -> None:
+        assert subject.get("a") is None
+        summary = Summary(cpus=2, arch="x86_64", param={"k": "v"}, config={"cpus": 2})
+        subject.put("a", summary)
+        subject.flush()
+        subject.flush()
+        assert subject.get("a") == summary
+        assert reopened.get("a") == summary
+        assert reopened.get("b") is None
+
+
+class HostInspectorContract:
+    """Fixture: `subject`."""
+
+    @pytest.fixture
+    def subject(self) -> HostInspector:
+        raise NotImplementedError("give the suite its subject")
+
+    def test_the_facts_are_complete_and_stay(self, subject: HostInspector) -> None:
+        facts = subject.facts()
+        assert facts.user
+        assert facts.machine_id
+        assert min(facts.cpus, facts.memory_bytes) > 0
+        assert facts.lima_home.startswith("/")
+        assert subject.facts() == facts
+
+    def test_what_is_missing_comes_with_a_command_where_one_is_known(self, subject: HostInspector) -> None:
+        report = subject.tools()
+        assert all(tool.needed_for for tool in report.tools)
+        assert not report.may_install or report.install_command
+        assert "\n" not in report.install_command
+
+
+class SshKeysContract:
+    """Fixture: `subject`."""
+
+    @pytest.fixture
+    def subject(self) -> SshKeys:
+        raise NotImplementedError("give the suite its subject")
+
+    async def test_the_identity_is_made_once(self, subject: SshKeys) -> None:
+        assert await subject.identity() == await subject.identity()
+        assert subject.authorized(with_dot_ssh=False)[0].startswith("ssh-ed25519 ")
+
+    async def test_every_host_key_is_another(self, subject: SshKeys) -> None:
+        first, second = await subject.new_host_key(), await subject.new_host_key()
+        assert first != second
+        assert first.public.startswith("ssh-ed25519 ")
+        assert first.private.startswith("-----BEGIN ")
+        assert len(first.public.split()) == 2
+
+
+class SshClientContract:
+    """Fixture: `subject`."""
+
+    @pytest.fixture
+    def subject(self) -> SshClient:
+        raise NotImplementedError("give the suite its subject")
+
+    def test_it_knows_its_version_and_says_it_again(self, subject: SshClient) -> None:
+        assert subject.command
+        assert subject.version() > (0, 0, 0)
+        assert subject.version() == subject.version()
+        assert isinstance(subject.has_fast_aes(), bool)
+
+
+class AgentEventLogContract:
+    """Fixture: `subject`. `published` reads what came out."""
+
+    @pytest.fixture
+    def subject(self) -> AgentEventLog:
+        raise NotImplementedError("give the suite its subject")
+
+    def published(self, subject: AgentEventLog) -> list[AgentStatus]:
+        """What was published so far."""
+        raise NotImplementedError("say how the events are read")
+
+    def test_events_come_out_in_order(self, subject: AgentEventLog) -> None:
+        said = [AgentStatus(ssh_local_port=1), AgentStatus(running=True, ssh_local_port=1), AgentStatus(exiting=True)]
+        for status in said:
+            subject.publish(status)
+        assert self.published(subject) == said
+
+
+class HostAgentClientContract:
+    """Fixture: `subject`; nobody listens where it asks."""
+
+    @pytest.fixture
+    def subject(self) -> HostAgentClient:
+        raise NotImplementedError("give the suite its subject")
+
+    def test_everybody_asked_is_accounted_for(self, subject: HostAgentClient) -> None:
+        answers = subject.ask({"a": "/nosuch/a.sock", "b": "/nosuch/b.sock"}, deadline_s=0.2)
+        assert set(answers) == {"a", "b"}
+        assert not any(answer.answered for answer in answers.values())
+        assert subject.ask({}) == {}
+
+
+class ImageBuilderContract:
+    """Fixture: `subject`, which knows `bootstrap:tiny`."""
+
+    @pytest.fixture
+    def subject(self) -> ImageBuilder:
+        raise NotImplementedError("give the suite its subject")
+
+    def test_it_knows_its_own_locations(self, subject: ImageBuilder) -> None:
+        assert subject.handles("bootstrap:tiny")
+        assert not subject.handles("https://a.test/disk.qcow2")
+        assert not subject.handles("/disk.qcow2")
+
+    def test_equal_recipes_have_equal_keys_and_others_others(self, subject: ImageBuilder) -> None:
+        key = subject.key("bootstrap:tiny", "x86_64")
+        assert key == subject.key("bootstrap:tiny", "x86_64")
+        assert len(key) == 64
+        assert key != subject.key("bootstrap:tiny", "aarch64")
+        assert subject.description("bootstrap:tiny", "x86_64")
