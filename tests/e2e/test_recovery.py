@@ -189,3 +189,20 @@ def test_pid_files_of_strangers_kill_nobody(recovering: Home) -> None:
             assert stranger.poll() is None
         finally:
             stranger.kill()
+
+
+def test_a_command_killed_while_it_builds_the_image_is_finished_by_the_next(tmp_path) -> None:
+    """Row `prepare-cli`: the instance is there, Stopped, and nothing half made is taken for whole."""
+    with fresh_home(XDG_CACHE_HOME=str(tmp_path)) as home:
+        start = home.spawn("start", "--tty=false", "template:tiny")
+        building = os.path.join(str(tmp_path), "lima", "bootstrap")
+        wait_for(lambda: os.path.isdir(building) and os.listdir(building), seconds=60, what="the build began")
+        time.sleep(1)
+        kill(start.pid)
+        start.communicate()
+        record = home.record(NAME)
+        assert (record["status"], record.get("errors", [])) == ("Stopped", [])
+        home.ok("start", "--tty=false", NAME)
+        assert home.ok("shell", NAME, "hostname").out.strip() == "lima-tiny"
+        (entry,) = os.listdir(building)
+        assert not [name for name in os.listdir(os.path.join(building, entry)) if ".tmp." in name]
