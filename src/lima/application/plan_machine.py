@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from lima.domain.config import InstanceConfig
-from lima.domain.defaults import mac_address
+from lima.domain.networks import mac_address
 from lima.domain.errors import WrongStateError
 from lima.domain.host import HostFacts
 from lima.domain.instance import FileName, quote

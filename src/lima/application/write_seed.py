@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lima.domain.cidata import HostKeyPair, SeedRequest, render_cloud_config, render_seed
 from lima.domain.config import InstanceConfig
-from lima.domain.defaults import mac_address
+from lima.domain.networks import mac_address
 from lima.domain.host import HostFacts
 from lima.domain.instance import FileName
 from lima.domain.proxies import guest_proxies

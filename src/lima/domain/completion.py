@@ -1,36 +1,37 @@
-"""Fills the gaps of a merged template: what upstream's defaults are, given the host. Source: reference, config §1, §5.
-
-Fields that this version cannot honour yet are left alone, so that `validation.unsupported` sees what was asked for;
-`containerd.user`, which upstream switches on by itself, is off.
-"""
+"""Fills the gaps of a merged template: what upstream's defaults are, given the host. Source: reference, config §1, §5."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
 
-from lima.domain.expansion import Outcome, Variables, expand
 from lima.domain.host import HostFacts
-from lima.domain.instance import hostname, quote
-from lima.domain.machine import GuestOS
+from lima.domain.instance import quote
+from lima.domain.machine import Arch, GuestOS, HostOS
+from lima.domain.mounts import resolved_mounts
+from lima.domain.networks import resolved_networks
+from lima.domain.portforward import filled_forward
 from lima.domain.sizes import format_size
 from lima.domain.template import (
     AudioSection,
     CaCertsSection,
     ContainerdSection,
+    CopyToHost,
     File,
     FirmwareSection,
     HostResolver,
     Image,
     PortForward,
+    Probe,
     ProvisionStep,
     SshSection,
     Template,
     UserSection,
     VideoSection,
 )
+from lima.domain.variables import Expand, Expander, Naming, Variables, guest_variables, host_variables
 from lima.domain.versions import at_least
 
 T = TypeVar("T")
@@ -41,56 +42,84 @@ FALLBACK_UID = 1000
 DEFAULT_DISK = "100GiB"
 MAX_DEFAULT_MEMORY = 4 * 1024**3
 MAX_DEFAULT_CPUS = 4
+OVER_VSOCK = "LIMA_SSH_OVER_VSOCK"
+
+_NERDCTL = "https://github.com/containerd/nerdctl/releases/download/v2.3.5/nerdctl-full-2.3.5-linux-"
+NERDCTL_ARCHIVES = (
+    File(
+        location=f"{_NERDCTL}amd64.tar.gz",
+        arch=Arch.X86_64.value,
+        digest="sha256:b697295c623639734aaab737523c808fd3cc8d3046039fd94fff1744e4c317aa",
+    ),
+    File(
+        location=f"{_NERDCTL}arm64.tar.gz",
+        arch=Arch.AARCH64.value,
+        digest="sha256:6e4b687f1d138e750a3c8372abc0f81d3d7490b6359c48c0562fc7dfe98859b2",
+    ),
+)
 
 _USERNAME = re.compile(r"[a-z_][a-z0-9_-]*")
 _SHELLS: dict[str, str] = {GuestOS.DARWIN: "/bin/zsh", GuestOS.FREEBSD: "/bin/sh", GuestOS.WINDOWS: "cmd.exe"}
+_BOOLEANS = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True) | dict.fromkeys(
+    ("0", "f", "F", "FALSE", "false", "False"), False
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """What a template is filled for. `creating_version` is the content of `lima-version`: the tool's own for an
-    instance that does not exist yet, None for an existing one without that file."""
+    """What a template is filled for.
+
+    `creating_version` is the content of `lima-version`: the tool's own for an instance that does not exist yet, None
+    for an existing one without that file. `config_path`: of the lima.yaml, existing or not.
+    """
 
     facts: HostFacts
-    instance_name: str
+    naming: Naming
     creating_version: str | None
+    config_path: str
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """`template` with its gaps filled. `beyond` holds the paths of texts that need more of Go's templates than this
-    version has."""
+    """`template` with its gaps filled."""
 
     template: Template
-    warnings: list[str] = field(default_factory=list)
-    beyond: list[str] = field(default_factory=list)
+    warnings: tuple[str, ...] = ()
 
 
-def complete(merged: Template, *, params: dict[str, str], circumstances: Circumstances) -> Completion:
-    """`params` are those of the template alone: the default and override files' reach no expansion."""
-    facts = circumstances.facts
-    result = Completion(template=merged)
+def complete(merged: Template, circumstances: Circumstances, *, engine: Expand) -> Completion:
+    """`merged` comes from `merge`. `engine` is Go's template language, for what is beyond plain fields."""
+    facts, naming = circumstances.facts, circumstances.naming
+    expand = Expander(engine)
     guest_os = _chosen(merged.os, GuestOS.LINUX)
     arch = _chosen(merged.arch, facts.arch)
-    user = _user(merged.user or UserSection(), guest_os, params, circumstances, result)
-    variables = _guest_variables(user, params, circumstances)
+    user = _user(merged.user or UserSection(), guest_os, circumstances, expand)
+    guest = guest_variables(naming, home=user.home or "", user=user.name or "", uid=user.uid or 0)
+    host = host_variables(facts, naming)
     plain = _or(merged.plain, False)
-    containerd = merged.containerd or ContainerdSection()
     firmware = merged.firmware or FirmwareSection()
     video = merged.video or VideoSection()
     resolver = merged.host_resolver or HostResolver()
-    result.template = msgspec.structs.replace(
+    networks, said = resolved_networks(
+        merged.networks or (), machine_id=facts.machine_id, config_path=circumstances.config_path
+    )
+    expand.warnings += said
+    ssh = _ssh(merged.ssh or SshSection(), facts, expand.warnings)
+    template = msgspec.structs.replace(
         merged,
-        vm_type=_or(merged.vm_type, "qemu"),
+        vm_type=_or(merged.vm_type, default_vm_type(facts, arch)),
         os=guest_os,
         arch=arch,
         images=tuple(_image(image, arch) for image in merged.images or ()),
         cpus=merged.cpus or min(MAX_DEFAULT_CPUS, facts.cpus),
         memory=merged.memory or format_size(min(MAX_DEFAULT_MEMORY, facts.memory_bytes // 2)),
         disk=merged.disk or DEFAULT_DISK,
-        mounts=None if plain else merged.mounts,
+        mounts=() if plain else resolved_mounts(merged.mounts or (), facts, host=host, guest=guest, expand=expand),
+        additional_disks=tuple(
+            msgspec.structs.replace(disk, name=disk.name or "") for disk in merged.additional_disks or ()
+        ),
         mount_inotify=_or(merged.mount_inotify, False),
-        ssh=_ssh(merged.ssh or SshSection()),
+        ssh=ssh,
         firmware=msgspec.structs.replace(
             firmware,
             legacy_bios=_or(firmware.legacy_bios, False),
@@ -98,18 +127,14 @@ def complete(merged: Template, *, params: dict[str, str], circumstances: Circums
         ),
         audio=_audio(merged.audio or AudioSection()),
         video=msgspec.structs.replace(video, display=video.display or "none"),
-        provision=tuple(
-            _step(step, f"provision[{index}]", guest_os, variables, result)
-            for index, step in enumerate(merged.provision or ())
-        ),
+        provision=tuple(_step(step, guest_os, guest, expand) for step in merged.provision or ()),
         upgrade_packages=_or(merged.upgrade_packages, False),
-        containerd=msgspec.structs.replace(
-            containerd,
-            system=_or(containerd.system, False) and not plain,
-            user=_or(containerd.user, False) and not plain,
-        ),
+        containerd=_containerd(merged.containerd or ContainerdSection(), guest_os, arch, plain=plain),
         guest_install_prefix=_or(merged.guest_install_prefix, "/usr/local"),
-        port_forwards=_kept_forwards(merged, plain=plain),
+        probes=_probes(merged.probes or (), guest, expand),
+        port_forwards=_forwards(merged.port_forwards or (), naming, host, guest, expand, plain=plain),
+        copy_to_host=tuple(_copy(item, host, guest, expand) for item in merged.copy_to_host or ()),
+        networks=networks,
         host_resolver=msgspec.structs.replace(
             resolver, enabled=_or(resolver.enabled, True), ipv6=_or(resolver.ipv6, False)
         ),
@@ -121,7 +146,12 @@ def complete(merged: Template, *, params: dict[str, str], circumstances: Circums
         user=user,
         tpm=_or(merged.tpm, False),
     )
-    return result
+    return Completion(template=template, warnings=tuple(expand.warnings))
+
+
+def default_vm_type(facts: HostFacts, arch: str) -> str:
+    """`vz` on macOS for guests of the host's own architecture, else `qemu`."""
+    return "vz" if facts.os == HostOS.DARWIN and arch == facts.arch else "qemu"
 
 
 def _chosen(value: str | None, default: str) -> str:
@@ -147,7 +177,16 @@ def _file(file: F, arch: str) -> F:
     )
 
 
-def _ssh(ssh: SshSection) -> SshSection:
+def _ssh(ssh: SshSection, facts: HostFacts, warnings: list[str]) -> SshSection:
+    over_vsock = ssh.over_vsock
+    if setting := facts.env(OVER_VSOCK):
+        warnings.append(
+            f"The environment variable {OVER_VSOCK} is deprecated in favor of the YAML field .ssh.overVsock"
+        )
+        if setting in _BOOLEANS:
+            over_vsock = _BOOLEANS[setting]
+        else:
+            warnings.append(f"invalid {OVER_VSOCK} value {quote(setting)}")
     return msgspec.structs.replace(
         ssh,
         local_port=_or(ssh.local_port, 0),
@@ -155,6 +194,7 @@ def _ssh(ssh: SshSection) -> SshSection:
         forward_agent=_or(ssh.forward_agent, False),
         forward_x11=_or(ssh.forward_x11, False),
         forward_x11_trusted=_or(ssh.forward_x11_trusted, False),
+        over_vsock=over_vsock,
     )
 
 
@@ -166,24 +206,53 @@ def _ca_certs(certs: CaCertsSection) -> CaCertsSection:
     return msgspec.structs.replace(certs, remove_defaults=_or(certs.remove_defaults, False))
 
 
-def _kept_forwards(merged: Template, *, plain: bool) -> tuple[PortForward, ...] | None:
-    if merged.port_forwards is None or not plain:
-        return merged.port_forwards
-    return tuple(rule for rule in merged.port_forwards if rule.static)
+def _containerd(section: ContainerdSection, guest_os: str, arch: str, *, plain: bool) -> ContainerdSection:
+    works = guest_os == GuestOS.LINUX and arch in (Arch.X86_64, Arch.AARCH64)
+    return ContainerdSection(
+        system=_or(section.system, False) and not plain,
+        user=_or(section.user, works) and not plain,
+        archives=tuple(_file(file, arch) for file in section.archives or NERDCTL_ARCHIVES),
+    )
+
+
+def _forwards(
+    rules: tuple[PortForward, ...], naming: Naming, host: Variables, guest: Variables, expand: Expander, *, plain: bool
+) -> tuple[PortForward, ...]:
+    filled = (filled_forward(rule, directory=naming.directory, host=host, guest=guest, expand=expand) for rule in rules)
+    return tuple(rule for rule in filled if rule.static or not plain)
+
+
+def _copy(item: CopyToHost, host: Variables, guest: Variables, expand: Expander) -> CopyToHost:
+    return CopyToHost(
+        guest=expand(item.guest, guest, "guest") or None,
+        host=expand(item.host, host, "host") or None,
+        skip_if_missing=item.skip_if_missing or None,
+        delete_on_stop=item.delete_on_stop or None,
+    )
+
+
+def _probes(probes: tuple[Probe, ...], guest: Variables, expand: Expander) -> tuple[Probe, ...]:
+    return tuple(
+        msgspec.structs.replace(
+            probe,
+            mode=probe.mode or "readiness",
+            description=probe.description or f"user probe {index}/{len(probes)}",
+            script=expand(probe.script, guest, "probing script"),
+        )
+        for index, probe in enumerate(probes, 1)
+    )
 
 
 # --- the user --------------------------------------------------------------------------------------------------------
 
 
-def _user(
-    user: UserSection, guest_os: str, params: dict[str, str], circumstances: Circumstances, result: Completion
-) -> UserSection:
+def _user(user: UserSection, guest_os: str, circumstances: Circumstances, expand: Expander) -> UserSection:
     """Source: reference, config §5.4. A root host gets `lima`, uid 1000: our difference, upstream refuses root."""
     facts, version = circumstances.facts, circumstances.creating_version
     incomplete = None in (user.name, user.comment, user.home, user.uid)
     name, warning = _host_user_name(facts, version)
     if warning and incomplete:
-        result.warnings.append(warning)
+        expand.warnings.append(warning)
     root = facts.is_root or facts.uid == 0
     filled = UserSection(
         name=_or(user.name, name),
@@ -193,9 +262,8 @@ def _user(
         uid=_or(user.uid, FALLBACK_UID if root else facts.uid),
         passwordless_sudo=_or(user.passwordless_sudo, guest_os != GuestOS.DARWIN),
     )
-    expanded = _expander(_guest_variables(filled, params, circumstances), result)
-    home = expanded(filled.home, "user.home", "`user.home` value")
-    return msgspec.structs.replace(filled, home=home)
+    own = guest_variables(circumstances.naming, home=filled.home or "", user=filled.name or "", uid=filled.uid or 0)
+    return msgspec.structs.replace(filled, home=expand(filled.home, own, "`user.home` value"))
 
 
 def _host_user_name(facts: HostFacts, version: str | None) -> tuple[str, str]:
@@ -218,56 +286,30 @@ def _home_template(guest_os: str, version: str | None) -> str:
     return "/home/{{.User}}.guest" if at_least(version, (2, 1, 0)) else "/home/{{.User}}.linux"
 
 
-# --- texts with variables --------------------------------------------------------------------------------------------
+# --- provisioning ----------------------------------------------------------------------------------------------------
 
 
-def _guest_variables(user: UserSection, params: dict[str, str], circumstances: Circumstances) -> Variables:
-    name = circumstances.instance_name
-    return {
-        "Home": user.home or "",
-        "User": user.name or "",
-        "UID": str(user.uid),
-        "Name": name,
-        "Hostname": hostname(name),
-        "Param": params,
-    }
-
-
-def _expander(variables: Variables, result: Completion) -> Callable[[str | None, str, str], str]:
-    """A function that expands one field and notes what it could not: (text, path, what upstream calls it)."""
-
-    def expanded(text: str | None, path: str, what: str) -> str:
-        outcome = expand(text or "", variables)
-        if outcome.outcome is Outcome.BROKEN:
-            result.warnings.append(f"Couldn't process {what} {quote(text or '')} as a template")
-        elif outcome.outcome is Outcome.BEYOND:
-            result.beyond.append(path)
-        return outcome.text
-
-    return expanded
-
-
-def _step(step: ProvisionStep, path: str, guest_os: str, variables: Variables, result: Completion) -> ProvisionStep:
-    expanded = _expander(variables, result)
+def _step(step: ProvisionStep, guest_os: str, guest: Variables, expand: Expander) -> ProvisionStep:
     mode = step.mode or "system"
-    changes: dict[str, object] = {
-        "mode": mode,
-        "script": expanded(step.script, f"{path}.script", "provisioning script"),
-    }
+    changes: dict[str, object] = {"mode": mode, "script": expand(step.script, guest, "provisioning script")}
     if mode == "dependency":
         changes["skip_default_dependency_resolution"] = _or(step.skip_default_dependency_resolution, False)
     if mode == "data":
-        changes["content"] = expanded(step.content, f"{path}.content", "data content")
+        changes["content"] = expand(step.content, guest, "data content")
         changes["overwrite"] = _or(step.overwrite, True)
     if mode == "yq":
         changes["format"] = _or(step.format, "auto")
         if step.expression is not None:
-            changes["expression"] = expanded(step.expression, f"{path}.expression", "expression")
+            changes["expression"] = expand(step.expression, guest, "expression")
     if mode in ("data", "yq"):
-        group = "wheel" if guest_os in (GuestOS.DARWIN, GuestOS.FREEBSD) else "root"
-        owner = step.owner
-        changes["owner"] = f"root:{group}" if owner is None else expanded(owner, f"{path}.owner", "owner")
-        changes["permissions"] = _or(step.permissions, "644")
-        if step.path is not None:
-            changes["path"] = expanded(step.path, f"{path}.path", "path")
+        changes |= _ownership(step, guest_os, guest, expand)
     return msgspec.structs.replace(step, **changes)
+
+
+def _ownership(step: ProvisionStep, guest_os: str, guest: Variables, expand: Expander) -> Mapping[str, object]:
+    group = "wheel" if guest_os in (GuestOS.DARWIN, GuestOS.FREEBSD) else "root"
+    return {
+        "owner": f"root:{group}" if step.owner is None else expand(step.owner, guest, "owner"),
+        "permissions": _or(step.permissions, "644"),
+        "path": None if step.path is None else expand(step.path, guest, "path"),
+    }

@@ -18,9 +18,9 @@ from msgspec import inspect
 
 from lima.domain.instance import quote
 from lima.domain.template import Mark
+from lima.domain.tree import OddKey, Path
 
 T = TypeVar("T")
-Path = tuple[str | int, ...]
 _INT64 = range(-(2**63), 2**64)
 _REMOVED_KEYS = {"network": "networks", "useHostResolver": "hostResolver.enabled"}
 _UNSET = object()
@@ -46,8 +46,12 @@ class UnknownKey:
 
     path: Path
     nearest: str
+    hides: str = ""
+    """Of a key that is no text: the mapping that is ignored because of it."""
 
     def __str__(self) -> str:
+        if self.hides:
+            return f"key {quote(str(self.path[-1]))} is no text, so all of {self.hides} is ignored; put it in quotes"
         advice = f"; did you mean `{self.nearest}`?" if self.nearest else ""
         return f"unknown key {quote(path_text(self.path))} is ignored{advice}"
 
@@ -108,6 +112,10 @@ class _Walk:
         if not isinstance(data, dict):
             return self._misfit(path, f"{kind_name(data)} was used where mapping is expected")
         fields = {entry.encode_name: entry for entry in shape.fields}
+        odd = next((key for key in data if isinstance(key, OddKey)), None)
+        if odd is not None:
+            self.unknown.append(UnknownKey(path=(*path, odd), nearest="", hides=path_text(path) or "the document"))
+            return {}
         result = {}
         for key, value in data.items():
             if key not in fields:
@@ -119,7 +127,7 @@ class _Walk:
     def _mapping(self, data: object, shape: inspect.DictType, path: Path) -> Any:
         if not isinstance(data, dict):
             return self._misfit(path, f"{kind_name(data)} was used where mapping is expected")
-        values = {key: self.convert(value, shape.value_type, (*path, key)) for key, value in data.items()}
+        values = {str(key): self.convert(value, shape.value_type, (*path, key)) for key, value in data.items()}
         return {key: "" if value is _UNSET else value for key, value in values.items()}
 
     def _sequence(self, data: object, shape: inspect.VarTupleType, extra: Mapping[Any, Any], path: Path) -> Any:
@@ -165,10 +173,11 @@ class _Walk:
         try:
             if "%" in text:
                 raise ValueError(text)
-            ipaddress.ip_address(text)
+            address = ipaddress.ip_address(text)
         except ValueError:
             return self._misfit(path, f"invalid IP address: {text}")
-        return text
+        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+        return str(mapped or address)
 
 
 def _core(shape: inspect.Type) -> tuple[inspect.Type, Mapping[Any, Any]]:

@@ -1,9 +1,8 @@
 """From a template, the user's default and override files and the host to the configuration of one instance."""
 
-import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
-from lima._version import __version__
 from lima.domain.completion import Circumstances, complete
 from lima.domain.config import (
     CaCerts,
@@ -15,14 +14,17 @@ from lima.domain.config import (
     Ssh,
     User,
 )
-from lima.domain.decoding import decode, path_text
+from lima.domain.drivers import DEFAULT_VNC, DriverPass, driver_pass, qemu_options
 from lima.domain.errors import TemplateInvalidError
 from lima.domain.host import HostFacts
 from lima.domain.image import FileRef, ImageRef
 from lima.domain.locator import BOOTSTRAP, absolute_path
 from lima.domain.machine import Arch, GuestOS
 from lima.domain.merge import merge
+from lima.domain.parameters import unused_parameters
+from lima.domain.problem import Problem, field_problem
 from lima.domain.sizes import parse_size
+from lima.domain.support import guest_user_problems, unsupported
 from lima.domain.template import (
     AudioSection,
     CaCertsSection,
@@ -36,165 +38,130 @@ from lima.domain.template import (
     UserSection,
     VideoSection,
 )
-from lima.domain.validation import (
-    Problem,
-    guest_user_problems,
-    unsupported,
-    unused_parameters,
-    validate,
-)
-from lima.domain.versions import minimum_version_problem
+from lima.domain.validation import Surroundings, validate, validation_warnings
+from lima.domain.variables import Expand
 
-_DEFAULT_VNC = "127.0.0.1:0,to=9"
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layers:
+    """What is merged: `override` before `template` before `default`, which are the user's files of those names."""
+
+    template: Template
+    default: Template | None = None
+    override: Template | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What the host says about a filled template. `playbooks`: path to text, or to the reason why there is none."""
+
+    surroundings: Surroundings
+    playbooks: Mapping[str, "Playbook"] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Playbook:
+    """The text of an Ansible playbook; `problem` is a sentence where it cannot be read."""
+
+    text: str = ""
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolution:
-    """What became of a template. `template` has everything filled in, as `list` and `info` show it; `config` is None
-    where there are problems. `unsupported` stands in the way of a new instance only."""
+    """What became of a template.
+
+    `template` has everything filled in, as `list` and `info` show it. `problems` are broken rules. `driver` is the
+    driver's own pass over it; None, as `config`, where there are problems. `unsupported` stands in the way of a new
+    instance only.
+    """
 
     template: Template
     config: InstanceConfig | None
     problems: tuple[Problem, ...] = ()
+    driver: DriverPass | None = None
     unsupported: tuple[Problem, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def for_creation(self) -> InstanceConfig:
         """Raises: TemplateInvalidError for all that keeps a new instance from being what the template says."""
         refused = {problem.path for problem in self.unsupported}
-        found = [*self.unsupported, *(problem for problem in self.problems if problem.path not in refused)]
-        return self._config(tuple(str(problem) for problem in found))
+        return self._config((*self.unsupported, *(found for found in self.blocking if found.path not in refused)))
 
     def for_start(self) -> InstanceConfig:
         """For an instance that exists: `unsupported` is for the caller to warn about. Raises: TemplateInvalidError."""
-        return self._config(tuple(str(problem) for problem in self.problems))
+        return self._config(self.blocking)
 
-    def _config(self, problems: tuple[str, ...]) -> InstanceConfig:
+    @property
+    def blocking(self) -> tuple[Problem, ...]:
+        """Everything that keeps a guest from being made of this template."""
+        driver = self.driver.problems if self.driver is not None else ()
+        return (*self.problems, *guest_user_problems(self.template), *driver)
+
+    def _config(self, problems: tuple[Problem, ...]) -> InstanceConfig:
         if problems or self.config is None:
-            raise TemplateInvalidError(problems, hint="correct these fields, or remove them for their defaults")
+            raise TemplateInvalidError(
+                tuple(str(problem) for problem in problems),
+                hint="correct these fields, or remove them for their defaults",
+            )
         return self.config
 
 
-def fill(
-    template: Template,
-    *,
-    default: Template | None,
-    override: Template | None,
-    facts: HostFacts,
-    instance_name: str,
-    creating_version: str | None,
-    instance_dir: str,
-) -> InstanceConfig:
-    """The configuration of an instance that exists or is about to. Raises: TemplateInvalidError, all problems at once.
-
-    Whoever creates asks `resolve(…).for_creation()`, which is stricter.
-    """
-    return resolve(
-        template,
-        default=default,
-        override=override,
-        facts=facts,
-        instance_name=instance_name,
-        creating_version=creating_version,
-        instance_dir=instance_dir,
-    ).for_start()
-
-
 def resolve(
-    template: Template,
-    *,
-    default: Template | None,
-    override: Template | None,
-    facts: HostFacts,
-    instance_name: str,
-    creating_version: str | None,
-    instance_dir: str,  # noqa: ARG001  host templates (mounts, sockets) will ask for it
-    tool_version: str = __version__,
+    layers: Layers, circumstances: Circumstances, *, engine: Expand, survey: Callable[[Template], Survey]
 ) -> Resolution:
     """Merge, fill, expand and check.
 
     Args:
-        default: `LIMA_HOME/_config/default.yaml`; `override` likewise.
-        creating_version: the content of `lima-version`; the tool's own version for an instance that does not exist
-            yet; None for an existing one without that file (it is older than the file).
-        instance_dir: absolute, existing or not.
-        tool_version: what `minimumLimaVersion` is compared with.
+        engine: Go's template language in full.
+        survey: asks the host about the paths and networks that the filled template names.
     """
-    circumstances = Circumstances(facts=facts, instance_name=instance_name, creating_version=creating_version)
-    merged = merge(template, default=default, override=override)
-    completion = complete(merged, params=template.param or {}, circumstances=circumstances)
+    template = layers.template
+    merged = merge(template, default=layers.default, override=layers.override)
+    completion = complete(merged, circumstances, engine=engine)
     filled = completion.template
-    options, option_problems, option_warnings = _qemu_options(filled)
+    found = survey(filled)
     problems = (
-        *unused_parameters(template),
-        *validate(filled, tool_version=tool_version),
-        *guest_user_problems(filled),
-        *option_problems,
+        *_load_problems(template, filled, found),
+        *validate(filled, found.surroundings),
     )
-    beyond = (
-        Problem(path=path, message="template functions and conditions are not supported by this version yet")
-        for path in completion.beyond
-    )
+    driver = None if problems else driver_pass(filled, circumstances, paths=found.surroundings.paths)
+    warnings = [*completion.warnings, *_network_warnings(filled, found), *validation_warnings(filled)]
+    if driver is not None:
+        warnings += driver.warnings
     return Resolution(
         template=filled,
-        config=None if problems else _config(filled, options, facts),
+        config=_config(driver.template, circumstances.facts) if driver is not None and not driver.problems else None,
         problems=problems,
-        unsupported=(*unsupported(filled), *beyond),
-        warnings=(*completion.warnings, *option_warnings, *_script_warnings(filled)),
+        driver=driver,
+        unsupported=unsupported(filled, asked=merged),
+        warnings=tuple(dict.fromkeys(warnings)),
     )
 
 
-def mac_address(machine_id: str, unique_id: str) -> str:
-    """The hardware address of one network card: stable for a host and a `unique_id` (the instance directory for the
-    first card). Source: reference, runtime §0.5."""
-    tail = hashlib.sha256((machine_id + unique_id).encode()).digest()[:3]
-    return ":".join(f"{byte:02x}" for byte in b"\x52\x55\x55" + tail)
-
-
-def _script_warnings(filled: Template) -> tuple[str, ...]:
-    if any("LIMA_CIDATA" in (step.script or "") for step in filled.provision or ()):
-        return ("provisioning scripts should not reference the LIMA_CIDATA variables",)
-    return ()
-
-
-def _qemu_options(filled: Template) -> tuple[QemuOptions, tuple[Problem, ...], tuple[str, ...]]:
-    """`vmOpts.qemu` and the older `cpuType`. Source: reference, config §4.8."""
-    decoded = decode((filled.vm_opts or {}).get("qemu"), QemuSection)
-    warnings = [f"vmOpts.qemu: {key}" for key in decoded.unknown]
-    problems = [
-        Problem(path=path_text(("vmOpts", "qemu", *misfit.path)), message=misfit.message) for misfit in decoded.misfits
-    ]
-    section = decoded.value or QemuSection()
-    if section.minimum_version and (problem := minimum_version_problem(section.minimum_version)):
-        path = "vmOpts.qemu.minimumVersion"
-        message = f"field `{path}` must be a semvar value, got `{section.minimum_version}`: {problem}"
-        problems.append(Problem(path=path, message=message))
-    cpu_types = {arch: cpu for arch, cpu in (section.cpu_type or {}).items() if cpu}
-    older = {arch: cpu for arch, cpu in (filled.cpu_type or {}).items() if cpu}
-    if older:
-        warnings.append(
-            "The top-level `cpuType` field is deprecated and will be removed in a future release."
-            " Please migrate to `vmOpts.qemu.cpuType`."
-        )
-    for arch, cpu in older.items():
-        if cpu_types.setdefault(arch, cpu) != cpu:
-            warnings.append(
-                f"Conflicting cpuType for arch `{arch}`: top-level=`{cpu}`, vmOpts.qemu=`{cpu_types[arch]}`;"
-                " using vmOpts.qemu value"
-            )
-    options = QemuOptions(
-        minimum_version=section.minimum_version or "",
-        cpu_type=tuple(sorted(cpu_types.items())),
-        accelerator=section.accelerator or "",
+def _load_problems(template: Template, filled: Template, found: Survey) -> tuple[Problem, ...]:
+    """What upstream finds while it loads a file, before any rule."""
+    if not template.param:
+        return ()
+    unread = tuple(
+        Problem(path=f"provision[{index}].playbook", message=playbook.problem)
+        for index, step in enumerate(filled.provision or ())
+        if step.playbook and (playbook := found.playbooks.get(step.playbook, Playbook())).problem
     )
-    return options, tuple(problems), tuple(warnings)
+    return (*unread, *unused_parameters(template, (playbook.text for playbook in found.playbooks.values())))
+
+
+def _network_warnings(filled: Template, found: Survey) -> tuple[str, ...]:
+    named = any(network.lima for network in filled.networks or ())
+    warning = found.surroundings.networks.warning
+    return (warning,) if named and warning else ()
 
 
 # --- the filled template as a configuration --------------------------------------------------------------------------
 
 
-def _config(filled: Template, options: QemuOptions, facts: HostFacts) -> InstanceConfig:
-    """`filled` has been validated."""
+def _config(filled: Template, facts: HostFacts) -> InstanceConfig:
+    """`filled` has been validated and has passed its driver."""
     firmware = filled.firmware or FirmwareSection()
     video = filled.video or VideoSection()
     certs = filled.ca_certs or CaCertsSection()
@@ -219,7 +186,7 @@ def _config(filled: Template, options: QemuOptions, facts: HostFacts) -> Instanc
             for image in firmware.images or ()
         ),
         display=video.display or "none",
-        vnc_display=(video.vnc.display if video.vnc else None) or _DEFAULT_VNC,
+        vnc_display=(video.vnc.display if video.vnc else None) or DEFAULT_VNC,
         audio_device=(filled.audio or AudioSection()).device or "",
         timezone=filled.timezone or "",
         plain=bool(filled.plain),
@@ -236,8 +203,17 @@ def _config(filled: Template, options: QemuOptions, facts: HostFacts) -> Instanc
             files=tuple(absolute_path(path, facts) for path in certs.files or ()),
             certs=certs.certs or (),
         ),
-        qemu=options,
+        qemu=_qemu_options(filled),
         minimum_lima_version=filled.minimum_lima_version or "",
+    )
+
+
+def _qemu_options(filled: Template) -> QemuOptions:
+    section = qemu_options(filled).value or QemuSection()
+    return QemuOptions(
+        minimum_version=section.minimum_version or "",
+        cpu_type=tuple(sorted((arch, cpu) for arch, cpu in (section.cpu_type or {}).items() if cpu)),
+        accelerator=section.accelerator or "",
     )
 
 

@@ -2,6 +2,7 @@
 
     LimaError(message, *, hint, exit_code)
       TemplateError      TemplateSyntaxError · TemplateInvalidError(problems) · LocatorError
+                         · GoTemplateError(stage) · YqError
       InstanceError      InstanceNotFoundError · InstanceExistsError · InstanceBusyError · WrongStateError · StorageError
       HypervisorError    LaunchFailedError(argv, exit_code, log_tail) · PortTakenError · StopTimedOutError
                          · MissingToolError(tools) · UnsupportedCapabilityError
@@ -60,6 +61,18 @@ class TemplateInvalidError(TemplateError):
 
 class LocatorError(TemplateError):
     """A template or image locator is malformed, or names nothing."""
+
+
+class GoTemplateError(TemplateError):
+    """A Go template cannot be read (`stage` is `parse`) or carried out (`execute`)."""
+
+    def __init__(self, message: str, *, stage: str = "execute", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.stage = stage
+
+
+class YqError(TemplateError):
+    """A yq expression cannot be read, or cannot be carried out on what it was given."""
 
 
 # --- instances -------------------------------------------------------------------------------------------------------

@@ -76,6 +76,18 @@ class FileName:
     PROGRESS_SOCK = "progress.sock"
 
 
+EXISTING_INSTANCE_FILES = (
+    "ha.stdout.log",
+    "ha.stderr.log",
+    "vz-identifier",
+    "image",
+    "disk",
+    "basedisk",
+    "diffdisk",
+    "cidata.iso",
+)
+"""An instance directory with one of these has been used: rules for new instances no longer hold for it."""
+
 TEMPORARY_SUFFIXES = (".pid", ".sock", ".tmp")
 
 

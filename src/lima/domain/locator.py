@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from lima.domain.errors import LocatorError
+from lima.domain.github import parse_github
 from lima.domain.host import HostFacts
 from lima.domain.instance import identifier_problem, instance_name_problem, quote
 from lima.domain.machine import Arch, GuestOS
@@ -79,32 +80,64 @@ class TemplateLocator:
 
     kind: LocatorKind
     value: str
-    warnings: tuple[str, ...] = ()
+
+
+def scheme_of(locator: str) -> str:
+    """`template`, `github`, `https`, …; empty for a path. A single letter is a Windows drive."""
+    match = _SCHEME.match(locator)
+    return match[1].lower() if match else ""
+
+
+def rewritten_template_url(locator: str) -> str:
+    """The old form `template://X` as it is written today; anything else as it is."""
+    return "template:" + locator.removeprefix("template://") if locator.startswith("template://") else locator
+
+
+def absolute_locator(locator: str, *, parent: str, facts: HostFacts) -> str:
+    """`locator` as the template `parent` means it: what is relative lies beside that template.
+
+    Args:
+        parent: the locator that led to the template, schemes rewritten; `-` stands for the working directory.
+
+    Raises: LocatorError for an empty locator, and for one that climbs up. Source: reference, config §2.2.
+    """
+    if not locator:
+        raise LocatorError("locator is empty")
+    if scheme_of(locator) or locator.startswith(BOOTSTRAP):
+        return locator
+    if locator.startswith("/") or locator == "~" or locator.startswith("~/"):
+        return absolute_path(locator, facts)
+    if "../" in locator or "..\\" in locator:
+        raise LocatorError(
+            f"relative locator path {quote(locator)} must not contain '..' path segments",
+            hint="name the file from the root on",
+        )
+    scheme = scheme_of(parent)
+    if scheme in ("", "file") or parent == "-":
+        path = _file_url_path(parent) if scheme == "file" else parent
+        return absolute_path(locator if parent == "-" else posixpath.join(posixpath.dirname(path), locator), facts)
+    if scheme == "github":
+        file = parse_github(parent)
+        beside = posixpath.normpath(posixpath.join(posixpath.dirname(file.path), locator))
+        return f"github:{file.org}/{file.repo}/{beside}" + (f"@{file.branch}" if file.branch else "")
+    body = parent.partition("?")[0]
+    prefix = re.match(r"[^:]+:(?://[^/]*/)?", body)
+    start = prefix[0] if prefix else ""
+    return start + posixpath.normpath(posixpath.join(posixpath.dirname(body[len(start) :]), locator))
 
 
 def parse_locator(text: str) -> TemplateLocator:
-    """What `text` means. Raises: LocatorError where it is malformed or of a kind that this version has not."""
+    """What `text` means, once schemes that stand for others are rewritten. Raises: LocatorError where it is malformed."""
     if not text or any(ord(rune) < 32 for rune in text):
         raise LocatorError(
-            "template locator is empty" if not text else f"template locator {quote(text)} contains control characters",
+            "locator is empty" if not text else f"template locator {quote(text)} contains control characters",
             hint="name a template (`template:default`), a file or an URL",
         )
-    warnings: tuple[str, ...] = ()
-    if text.startswith("template://"):
-        new = "template:" + text.removeprefix("template://")
-        warnings = (f"Template locator {quote(text)} should be written {quote(new)} since Lima v2.0",)
-        text = new
-    match = _SCHEME.match(text)
-    scheme = match[1].lower() if match else ""
-    if scheme == "github":
-        raise LocatorError(
-            f"{quote(text)}: github: locators are not supported by this version yet",
-            hint="give the file's own URL: https://raw.githubusercontent.com/ORG/REPO/BRANCH/PATH",
-        )
+    scheme = scheme_of(text)
     if is_image(text):
-        return TemplateLocator(kind=LocatorKind.IMAGE, value=text, warnings=warnings)
+        return TemplateLocator(kind=LocatorKind.IMAGE, value=text)
     if scheme == "template":
-        return TemplateLocator(kind=LocatorKind.TEMPLATE, value=_template_name(text), warnings=warnings)
+        return TemplateLocator(kind=LocatorKind.TEMPLATE, value=_template_name(text))
     if scheme in ("http", "https"):
         _check_url(text)
         return TemplateLocator(kind=LocatorKind.HTTP, value=text)

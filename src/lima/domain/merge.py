@@ -1,8 +1,8 @@
 """A template combined with the user's default and override files. Source: reference, config §2.4.
 
 Scalars: override, then template, then default. Lists in which the first match wins are joined in that order, maps in
-which the last setting wins the other way round. Mounts and networks will be combined by their keys once this version
-has them; until then they are joined, which is enough to say that they are there.
+which the last setting wins the other way round. So with mounts and networks, which `mounts` and `networks` then
+combine by their keys: those are known only once their texts are expanded.
 """
 
 from collections.abc import Callable, Iterable
@@ -25,6 +25,9 @@ def merge(template: Template, *, default: Template | None = None, override: Temp
     def joined(name: str) -> Any:
         return _join([getattr(layer, name) for layer in layers])
 
+    def in_turn(name: str) -> Any:
+        return _join([getattr(layer, name) for layer in reversed(layers)])
+
     def united(name: str) -> Any:
         return _unite([getattr(layer, name) for layer in reversed(layers)])
 
@@ -44,7 +47,7 @@ def merge(template: Template, *, default: Template | None = None, override: Temp
         memory=scalar("memory"),
         disk=scalar("disk"),
         additional_disks=joined("additional_disks"),
-        mounts=joined("mounts"),
+        mounts=in_turn("mounts"),
         mount_types_unsupported=joined("mount_types_unsupported"),
         mount_type=scalar("mount_type"),
         mount_inotify=scalar("mount_inotify"),
@@ -60,7 +63,7 @@ def merge(template: Template, *, default: Template | None = None, override: Temp
         port_forwards=joined("port_forwards"),
         copy_to_host=joined("copy_to_host"),
         message=template.message,
-        networks=joined("networks"),
+        networks=in_turn("networks"),
         env=united("env"),
         param=united("param"),
         dns=_first([*(layer.dns or None for layer in layers), *(layer.dns for layer in layers)]),

@@ -268,6 +268,13 @@ class QemuSection(Model, frozen=True, kw_only=True):
     accelerator: str | None = None
 
 
+class VzSection(Model, frozen=True, kw_only=True):
+    """`vmOpts.vz`."""
+
+    rosetta: Rosetta | None = None
+    disk_image_format: str | None = None
+
+
 class Template(Model, frozen=True, kw_only=True):
     """A template as it was written, or, from `defaults.complete`, with everything filled in.
 

@@ -41,3 +41,14 @@ def minimum_version_problem(text: str) -> str:
         return f"{text} is not in dotted-tri format"
     bad = next((number for number in numbers if not re.fullmatch(r"[+-]?[0-9]{1,18}", number)), None)
     return f'strconv.ParseInt: parsing "{bad}": invalid syntax' if bad is not None else ""
+
+
+def greater_minimum(left: str, right: str) -> str:
+    """The greater of two `minimumLimaVersion`s; `right` where they compare equal, or not at all."""
+    return left if is_older(right, left) else right
+
+
+def greater_version(left: str, right: str) -> str:
+    """The greater of two versions of a program; `right` where either is none."""
+    mine, other = _triple(_SEMVER, left), _triple(_SEMVER, right)
+    return left if mine is not None and other is not None and mine > other else right

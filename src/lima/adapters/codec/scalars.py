@@ -30,8 +30,11 @@ def plain_scalar(text: str) -> Scalar:
     return text if number is None else number
 
 
-def tagged_scalar(text: str, tag: str) -> Scalar:
-    """The value of a scalar with a tag. Raises: ValueError for a tag that means nothing here, or does not fit."""
+def tagged_scalar(text: str, tag: str, *, is_quoted: bool = False) -> Scalar:
+    """The value of a scalar with a tag. Raises: ValueError for a tag that means nothing here, or does not fit.
+
+    Quotes make a text of anything: upstream takes no number from `!!int "2"`.
+    """
     kind = tag.removeprefix(_CORE)
     if kind in ("!", "str", "timestamp"):
         return text
@@ -40,7 +43,7 @@ def tagged_scalar(text: str, tag: str) -> Scalar:
             return base64.b64decode("".join(text.split()), validate=True).decode()
         except (binascii.Error, ValueError):
             raise ValueError("the value of !!binary must be the base64 form of a UTF-8 text") from None
-    value = plain_scalar(text)
+    value = text if is_quoted else plain_scalar(text)
     match kind, value:
         case ("null", None) | ("bool", bool()):
             return value

@@ -1,17 +1,21 @@
-"""One YAML document as plain values, with the place of each, within bounds that no text can break.
+"""One YAML document as a tree of values with their text, comments and places, within bounds that no text can break.
 
 The tree is built from the parser's events, not by PyYAML's constructors: those recurse as deep as the text wants,
-expand aliases without limit and read YAML 1.1.
+expand aliases without limit and read YAML 1.1. Aliases are written out; the same object stands in both places.
 """
 
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import yaml
 
 from lima.adapters.codec.scalars import plain_scalar, tagged_scalar
-from lima.domain.decoding import Path, kind_name, shown
+from lima.domain.decoding import kind_name, shown
 from lima.domain.errors import TemplateSyntaxError
+from lima.domain.tree import Entry, Item, Leaf, List, Map, Node, OddKey, Place, Tree
 
 try:
     from yaml import CSafeLoader as _Loader
@@ -22,69 +26,33 @@ MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 64
 MAX_NODES = 200_000
 _COLLECTION_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq", "!")
-_UNSET: Any = object()
-
-Place = tuple[int, int]
-"""Line and column, from 1."""
+_COMMENT = re.compile(r"(?:^|(?<=[ \t]))#[^\r\n]*", re.MULTILINE)
+_BOM = "\ufeff"
 
 
-@dataclass(slots=True)
-class Document:
-    """The first document of a text: `data` is None where there is none."""
+def read_tree(text: str, *, origin: str = "", comments: bool = False) -> Tree:
+    """The first document of `text`. Comments cost time and are kept where `comments` says so.
 
-    data: object = None
-    root: Place = (1, 1)
-    _places: dict[int, dict[str | int, Place]] = field(default_factory=dict)
-
-    def place(self, path: Path) -> Place:
-        """Where the value at `path` begins, or the nearest thing around it."""
-        node: Any = self.data
-        place = self.root
-        for part in path:
-            inside = self._places.get(id(node), {})
-            if part not in inside:
-                break
-            place = inside[part]
-            node = node[part]
-        return place
-
-
-@dataclass(slots=True)
-class _Anchored:
-    """A finished value: what it weighs when every alias in it is written out, and how deep it goes."""
-
-    value: Any
-    weight: int
-    height: int
-
-
-@dataclass(slots=True)
-class _Frame:
-    """A collection that is being read."""
-
-    value: Any
-    anchor: str | None
-    start: Place
-    places: dict[str | int, Place]
-    weight: int = 1
-    height: int = 1
-    key: Any = _UNSET
-    key_place: Place = (0, 0)
-    key_places: dict[str, Place] = field(default_factory=dict)
-    merged: set[str] = field(default_factory=set)
-
-
-def read_document(text: str) -> Document:
-    """Raises: TemplateSyntaxError, with line and column."""
+    Raises: TemplateSyntaxError, with line and column.
+    """
     if len(text) > MAX_BYTES or len(text.encode(errors="surrogatepass")) > MAX_BYTES:
         raise TemplateSyntaxError(f"exceeded the limit ({MAX_BYTES} bytes)")
     _refuse_surrogates(text)
-    builder = _Builder()
+    has_bom = text.startswith(_BOM)
+    text = text[1:] if has_bom else text
+    builder = _Builder(text, origin, _Remarks(text) if comments else None)
+    for event in _events(text):
+        if builder.take(event):
+            break
+    return _with_bom(builder.tree()) if has_bom else builder.tree()
+
+
+def _events(text: str) -> Iterator[Any]:
     try:
         loader = _Loader(text)
         try:
-            while (event := loader.get_event()) is not None and not builder.take(event):
-                pass
+            while (event := loader.get_event()) is not None:
+                yield event
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
@@ -97,7 +65,15 @@ def read_document(text: str) -> Document:
         raise _syntax_error(f"not allowed in YAML: {error.reason}", (before.count("\n") + 1, 1)) from error
     except yaml.YAMLError as error:
         raise _syntax_error(str(error).splitlines()[0] if str(error) else "not YAML", (0, 0)) from error
-    return builder.document
+
+
+def _with_bom(tree: Tree) -> Tree:
+    """To upstream's reader a byte order mark is part of the first key, which so becomes an unknown one."""
+    top = tree.root
+    if not isinstance(top, Map) or not top.entries or top.entries[0].place[1:] != (1, 1):
+        return tree
+    first = top.entries[0]
+    return tree._replace(root=top._replace(entries=(first._replace(key=_BOM + first.key, source=""), *top.entries[1:])))
 
 
 def _refuse_surrogates(text: str) -> None:
@@ -109,7 +85,7 @@ def _refuse_surrogates(text: str) -> None:
         raise _syntax_error("the text is not UTF-8", place, hint="save the file as UTF-8") from error
 
 
-def _syntax_error(what: str, place: Place, *, hint: str = "") -> TemplateSyntaxError:
+def _syntax_error(what: str, place: tuple[int, int], *, hint: str = "") -> TemplateSyntaxError:
     line, column = place
     return TemplateSyntaxError(f"[{line}:{column}] {what}" if line else what, line=line, column=column, hint=hint)
 
@@ -121,118 +97,257 @@ def _advice(text: str, line: int) -> str:
     return ""
 
 
+class _Remarks:
+    """The comments and blank lines of a text, handed out in the order of their lines (counted from 0)."""
+
+    def __init__(self, text: str) -> None:
+        spans: list[tuple[int, int]] = []
+        for event in _events(text):
+            if isinstance(event, yaml.ScalarEvent):
+                spans.append((event.start_mark.index, event.end_mark.index))
+            elif isinstance(event, yaml.DocumentEndEvent):
+                break
+        starts = [start for start, _ in spans]
+        line_starts = [0, *(match.end() for match in re.finditer(r"\r\n|\r|\n", text))]
+        self._above: list[tuple[int, str]] = []
+        self._beside: dict[int, str] = {}
+
+        def is_free(index: int) -> bool:
+            before = bisect_right(starts, index) - 1
+            return before < 0 or index >= spans[before][1]
+
+        for match in _COMMENT.finditer(text):
+            if not is_free(match.start()):
+                continue
+            line = bisect_right(line_starts, match.start()) - 1
+            comment = match[0].rstrip()
+            if text[line_starts[line] : match.start()].strip():
+                self._beside[line] = comment
+            else:
+                self._above.append((line, comment))
+        for line, start in enumerate(line_starts[:-1]):
+            if not text[start : line_starts[line + 1]].strip() and is_free(start):
+                self._above.append((line, ""))
+        self._above.sort()
+        self._next = 0
+
+    def above(self, line: int) -> tuple[str, ...]:
+        """What nobody has taken yet of the lines before `line`, comments beside something included."""
+        found: list[tuple[int, str]] = []
+        while self._next < len(self._above) and self._above[self._next][0] < line:
+            found.append(self._above[self._next])
+            self._next += 1
+        for other in [other for other in self._beside if other < line]:
+            found.append((other, self._beside.pop(other)))
+        return tuple(comment for _, comment in sorted(found))
+
+    def beside(self, line: int) -> str:
+        """The comment at the end of `line`, once."""
+        return self._beside.pop(line, "")
+
+
+@dataclass(slots=True)
+class _Weighed:
+    """A finished value: what it weighs when every alias in it is written out, and how deep it goes."""
+
+    node: Node
+    weight: int
+    height: int
+    portable: bool = True
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A collection that is being read. `key` is the entry whose value comes next."""
+
+    is_map: bool
+    anchor: str | None
+    start: Any
+    flow: bool
+    children: list[Any] = field(default_factory=list)
+    weight: int = 1
+    height: int = 1
+    portable: bool = True
+    key: Entry | None = None
+    head: tuple[str, ...] = ()
+    seen: dict[str, Place] = field(default_factory=dict)
+    merged: set[str] = field(default_factory=set)
+
+
 class _Builder:
     """Takes events until the first document is complete."""
 
-    def __init__(self) -> None:
-        self.document = Document()
+    def __init__(self, text: str, origin: str, remarks: _Remarks | None) -> None:
+        self._text = text
+        self._origin = origin
+        self._remarks = remarks
         self._stack: list[_Frame] = []
-        self._anchors: dict[str, _Anchored] = {}
+        self._anchors: dict[str, _Weighed] = {}
+        self._root: Node | None = None
+        self._open_weight = 0
+        self._has_aliases = False
 
-    def take(self, event: yaml.Event) -> bool:
+    def tree(self) -> Tree:
+        foot = self._remarks.above(1 << 60) if self._remarks is not None else ()
+        return Tree(self._root, foot, self._origin, self._has_aliases)
+
+    def take(self, event: Any) -> bool:
         """Whether the document is complete."""
+        kind = type(event)
+        if kind is yaml.ScalarEvent:
+            self._scalar(event)
+        elif kind in (yaml.MappingStartEvent, yaml.SequenceStartEvent):
+            self._open(event, is_map=kind is yaml.MappingStartEvent)
+        elif kind in (yaml.MappingEndEvent, yaml.SequenceEndEvent):
+            self._close(event)
+        elif kind is yaml.AliasEvent:
+            self._alias(event)
+        return kind in (yaml.DocumentEndEvent, yaml.StreamEndEvent)
+
+    def _place(self, event: Any) -> Place:
         mark = event.start_mark
-        place = (mark.line + 1, mark.column + 1) if mark is not None else (0, 0)
-        match event:
-            case yaml.ScalarEvent():
-                self._finish(self._scalar(event, place), place, event.anchor)
-            case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
-                self._open(event, place)
-            case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
-                frame = self._stack.pop()
-                self.document._places[id(frame.value)] = frame.places  # noqa: SLF001  its own builder
-                self._finish(_Anchored(frame.value, frame.weight, frame.height), frame.start, frame.anchor)
-            case yaml.AliasEvent():
-                if event.anchor not in self._anchors:
-                    self._refuse(f"found undefined alias {shown(str(event.anchor))}", place)
-                self._finish(self._anchors[event.anchor], place, None)
-            case yaml.DocumentEndEvent() | yaml.StreamEndEvent():
-                return True
-            case _:
-                pass  # the start of the stream, of the document
-        return False
+        return Place(self._origin, mark.line + 1, mark.column + 1) if mark is not None else Place(self._origin)
 
     def _refuse(self, what: str, place: Place) -> NoReturn:
-        raise _syntax_error(what, place)
-
-    def _scalar(self, event: yaml.ScalarEvent, place: Place) -> _Anchored:
-        text: str = event.value
-        if self._awaits_key():
-            # a key is its text; `<<` merges only where it is written plainly
-            return _Anchored(_MERGE if text == "<<" and event.implicit[0] else text, 1, 0)
-        if event.tag is not None:
-            try:
-                return _Anchored(tagged_scalar(text, event.tag), 1, 0)
-            except ValueError as error:
-                self._refuse(str(error), place)
-        return _Anchored(plain_scalar(text) if event.implicit[0] else text, 1, 0)
+        raise _syntax_error(what, (place.line, place.column))
 
     def _awaits_key(self) -> bool:
-        return bool(self._stack) and isinstance(self._stack[-1].value, dict) and self._stack[-1].key is _UNSET
+        return bool(self._stack) and self._stack[-1].is_map and self._stack[-1].key is None
 
-    def _open(self, event: yaml.CollectionStartEvent, place: Place) -> None:
+    def _head(self, event: Any) -> tuple[str, ...]:
+        """Comments above an entry or item that begins here."""
+        return self._remarks.above(event.start_mark.line) if self._remarks is not None else ()
+
+    def _scalar(self, event: Any) -> None:
+        if self._awaits_key():
+            self._key(event)
+            return
+        place = self._place(event)
+        text: str = event.value
+        source = self._source(event)
+        if event.tag is not None:
+            try:
+                leaf = Leaf(tagged_scalar(text, event.tag, is_quoted=event.style in ("'", '"')), source, place)
+            except ValueError as error:
+                self._refuse(str(error), place)
+        elif event.implicit[0]:
+            leaf = Leaf(plain_scalar(text), source, place)
+        else:
+            leaf = Leaf(text, source, place)
+        self._finish(_Weighed(leaf, 1, 0, portable=event.anchor is None), event, event.anchor)
+
+    def _source(self, event: Any) -> str:
+        start, end = event.start_mark, event.end_mark
+        return self._text[start.index : end.index] if start.line == end.line and event.anchor is None else ""
+
+    def _open(self, event: Any, *, is_map: bool) -> None:
+        place = self._place(event)
         if self._awaits_key():
             self._refuse("a key must be a text", place)
         if event.tag is not None and event.tag not in _COLLECTION_TAGS:
             self._refuse(f"tag {shown(event.tag)} is not known here", place)
         if len(self._stack) >= MAX_DEPTH:
             self._refuse(f"nested deeper than {MAX_DEPTH} levels", place)
-        value: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
-        self._stack.append(_Frame(value, event.anchor, place, {}))
+        if self._stack and not self._stack[-1].is_map:
+            self._stack[-1].head = self._head(event)
+        if self._remarks is not None and self._stack and self._stack[-1].key is not None and not event.flow_style:
+            key = self._stack[-1].key
+            self._stack[-1].key = key._replace(remark=self._remarks.beside(key.place.line - 1))
+        frame = _Frame(is_map, event.anchor, event, bool(event.flow_style), portable=event.anchor is None)
+        self._open_weight += 1
+        self._stack.append(frame)
 
-    def _finish(self, done: _Anchored, place: Place, anchor: str | None) -> None:
+    def _close(self, event: Any) -> None:
+        frame = self._stack.pop()
+        self._open_weight -= frame.weight
+        place = self._place(frame.start)
+        begin, end = frame.start.start_mark, event.end_mark
+        keeps = frame.flow and frame.portable and begin.line == end.line
+        source = self._text[begin.index : end.index] if keeps else ""
+        node: Node = (Map if frame.is_map else List)(tuple(frame.children), source, place)
+        self._finish(_Weighed(node, frame.weight, frame.height, frame.portable), event, frame.anchor, start=frame.start)
+
+    def _alias(self, event: Any) -> None:
+        place = self._place(event)
+        if event.anchor not in self._anchors:
+            self._refuse(f"found undefined alias {shown(str(event.anchor))}", place)
+        known = self._anchors[event.anchor]
+        if self._awaits_key():
+            value = known.node.value if isinstance(known.node, Leaf) else None
+            if not isinstance(value, str):
+                self._refuse("a key must be a text", place)
+            self._take_key(Entry(value, Leaf(None), place, head=self._head(event)))
+            return
+        self._has_aliases |= not isinstance(known.node, Leaf)
+        node = known.node._replace(source="") if isinstance(known.node, Leaf) else known.node
+        self._finish(_Weighed(node, known.weight, known.height, portable=False), event, None)
+
+    def _finish(self, done: _Weighed, event: Any, anchor: str | None, *, start: Any = None) -> None:
         """Put a finished value where it belongs."""
         if anchor is not None:
             self._anchors[anchor] = done
         if not self._stack:
-            self.document.data, self.document.root = done.value, place
+            self._root = done.node
             return
         frame = self._stack[-1]
         frame.weight += done.weight
+        self._open_weight += done.weight
         frame.height = max(frame.height, done.height + 1)
-        if sum(outer.weight for outer in self._stack) > MAX_NODES:
-            self._refuse(f"more than {MAX_NODES} values, aliases written out", place)
+        frame.portable &= done.portable
+        if self._open_weight > MAX_NODES:
+            self._refuse(f"more than {MAX_NODES} values, aliases written out", self._place(event))
         if len(self._stack) + done.height > MAX_DEPTH:
-            self._refuse(f"nested deeper than {MAX_DEPTH} levels", place)
-        if isinstance(frame.value, list):
-            frame.places[len(frame.value)] = place
-            frame.value.append(done.value)
-        elif frame.key is _UNSET:
-            self._key(frame, done.value, place)
-        else:
-            self._value(frame, done.value, place)
+            self._refuse(f"nested deeper than {MAX_DEPTH} levels", self._place(event))
+        beside = ""
+        if self._remarks is not None and (start is None or start.flow_style):
+            beside = self._remarks.beside(event.end_mark.line)
+        if not frame.is_map:
+            head = frame.head if start is not None else self._head(event)
+            frame.children.append(Item(done.node, self._place(start or event), head, beside))
+        elif frame.key is not None:
+            self._value(frame, done.node, beside, self._place(start or event))
 
-    def _key(self, frame: _Frame, key: Any, place: Place) -> None:
-        if key is not _MERGE and not isinstance(key, str):
-            self._refuse("a key must be a text", place)  # an alias to a collection or a number
-        name = "<<" if key is _MERGE else key
-        if name in frame.key_places:
-            line, column = frame.key_places[name]
-            self._refuse(f"mapping key {shown(name)} already defined at [{line}:{column}]", place)
-        if name in frame.merged:
-            self._refuse(f"duplicate key {shown(name)}", place)
-        frame.key, frame.key_place = key, place
-        frame.key_places[name] = place
-
-    def _value(self, frame: _Frame, value: Any, place: Place) -> None:
-        key, frame.key = frame.key, _UNSET
-        if key is not _MERGE:
-            frame.places[key] = place
-            frame.value[key] = value
+    def _key(self, event: Any) -> None:
+        text: str = event.value
+        place = self._place(event)
+        if text == "<<" and event.implicit[0]:
+            self._take_key(Entry("<<", Leaf(None), place, "<<", self._head(event)), merges=True)
             return
-        if not isinstance(value, dict):
-            self._refuse(f"{kind_name(value)} was used where mapping is expected", place)
-        inner = self.document._places[id(value)]  # noqa: SLF001  its own builder
-        for name, item in value.items():
-            if name in frame.value:
-                self._refuse(f"duplicate key {shown(name)}", frame.key_place)
-            frame.value[name] = item
-            frame.places[name] = inner[name]
-            frame.merged.add(name)
+        odd = event.implicit[0] and not isinstance(plain_scalar(text), str)
+        source = self._source(event)
+        self._take_key(Entry(OddKey(text) if odd else text, Leaf(None), place, source, self._head(event)))
+
+    def _take_key(self, entry: Entry, *, merges: bool = False) -> None:
+        frame = self._stack[-1]
+        known = frame.seen.get(entry.key)
+        if known is not None:
+            self._refuse(
+                f"mapping key {shown(entry.key)} already defined at [{known.line}:{known.column}]", entry.place
+            )
+        if entry.key in frame.merged:
+            self._refuse(f"duplicate key {shown(entry.key)}", entry.place)
+        frame.seen[entry.key] = entry.place
+        frame.key = entry._replace(value=_MERGE) if merges else entry
+
+    def _value(self, frame: _Frame, node: Node, beside: str, place: Place) -> None:
+        entry, frame.key = frame.key, None
+        if entry is None:
+            return
+        if entry.value is not _MERGE:
+            frame.children.append(entry._replace(value=node, remark=entry.remark or beside))
+            return
+        frame.portable = False
+        if not isinstance(node, Map):
+            self._refuse(f"{kind_name(_empty(node))} was used where mapping is expected", place)
+        for inner in node.entries:
+            if inner.key in frame.seen:
+                self._refuse(f"duplicate key {shown(inner.key)}", entry.place)
+            frame.children.append(inner)
+            frame.merged.add(inner.key)
 
 
-class _Merge:
-    """The key `<<`."""
+def _empty(node: Node) -> object:
+    return [] if isinstance(node, List) else node.value if isinstance(node, Leaf) else {}
 
 
-_MERGE: Any = _Merge()
+_MERGE = Leaf("<<")

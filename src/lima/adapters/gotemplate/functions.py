@@ -1,0 +1,81 @@
+"""The functions that `--format` adds to Go's own. Source: reference, cli §9.5."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lima.adapters.gotemplate.records import Record, bare
+
+_BIG, _SMALL = 1e21, 1e-6
+_SEPARATORS = str.maketrans({"\u2028": "\\u2028", "\u2029": "\\u2029"})
+
+
+def functions(to_yaml: Callable[[Any], str]) -> dict[str, Callable[..., object]]:
+    """By name. `to_yaml` writes plain data as YAML."""
+    return {
+        "json": to_json,
+        "yaml": lambda value: "---\n" + to_yaml(_sorted(value)).rstrip("\n"),
+        "indent": _indent,
+        "missing": _missing,
+    }
+
+
+def to_json(value: object) -> str:
+    """Compact, as Go writes it: keys of maps sorted, those of records in their order, no HTML escapes."""
+    return _encoded(value).translate(_SEPARATORS)
+
+
+def _encoded(value: object) -> str:
+    if isinstance(value, Record):
+        pairs = [f"{_encoded(key)}:{_encoded(item)}" for key, item in value.items()]
+        return "{" + ",".join(pairs) + "}"
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{_encoded(str(key))}:{_encoded(value[key])}" for key in sorted(value)) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(_encoded(item) for item in value) + "]"
+    if isinstance(value, float):
+        return _number(value)
+    return json.dumps(bare(value), ensure_ascii=False)
+
+
+def _number(value: float) -> str:
+    if not math.isfinite(value):
+        raise ValueError(f"json: unsupported value: {value}")
+    if value == 0 or _SMALL <= abs(value) < _BIG:
+        text = format(value, "f") if value == int(value) else repr(value)
+        text = format(value, ".20f").rstrip("0") if "e" in text else text
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    mantissa, _, exponent = repr(value).partition("e")
+    return f"{mantissa.removesuffix('.0')}e{exponent[0]}{exponent[1:].lstrip('0')}"
+
+
+def _sorted(value: object) -> Any:
+    if isinstance(value, Record):
+        return {key: _sorted(item) for key, item in value.items()}
+    if isinstance(value, Mapping):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    if isinstance(value, list | tuple):
+        return [_sorted(item) for item in value]
+    return bare(value)
+
+
+def _indent(*arguments: object) -> str:
+    size, text = (2, *arguments) if len(arguments) == 1 else arguments if len(arguments) > 1 else (2, None)
+    if not isinstance(text, str):
+        raise TypeError("last argument must be a string")
+    if isinstance(size, bool) or not isinstance(size, int):
+        raise TypeError("optional first argument must be an integer")
+    return "\n".join(" " * size + line if line else "" for line in text.split("\n"))
+
+
+def _missing(*arguments: object) -> str:
+    if not arguments:
+        raise TypeError("function takes at least one string argument")
+    *before, value = arguments
+    text = before[0] if before else "<missing>"
+    if not isinstance(text, str):
+        raise TypeError("optional first argument must be a string")
+    if not isinstance(value, str):
+        raise TypeError("last argument must be a string")
+    return value or text

@@ -1,0 +1,85 @@
+"""What this version cannot honour yet, and what no guest could boot with.
+
+`validation` holds for every template. A new instance is refused for what is listed here; an existing one (made by
+upstream, say) starts with a warning.
+"""
+
+import re
+from collections.abc import Iterator
+
+from lima.domain.instance import quote
+from lima.domain.machine import GuestOS
+from lima.domain.problem import Problem
+from lima.domain.sizes import parse_size
+from lima.domain.template import Template, UserSection
+
+MIN_MEMORY = 32 * 1024**2
+MIN_DISK = 1024**2
+_MODES_LATER = ("dependency", "ansible", "yq")
+_NOT_YET = "not supported by this version yet"
+
+
+def unsupported(template: Template, *, asked: Template) -> tuple[Problem, ...]:
+    """`template` comes from `completion.complete`, `asked` is the same before: a default is no reason to refuse."""
+    return tuple(_beyond_this_version(template, asked)) + tuple(_beyond_any_guest(template))
+
+
+def _beyond_this_version(template: Template, merged: Template) -> Iterator[Problem]:
+    containerd, resolver, rosetta = merged.containerd, template.host_resolver, template.rosetta
+    asked = {
+        "base": template.base,
+        "os": template.os not in (None, GuestOS.LINUX),
+        "vmType": template.vm_type not in (None, "qemu"),
+        "additionalDisks": template.additional_disks,
+        "mounts": template.mounts,
+        "mountInotify": template.mount_inotify,
+        "containerd.system": containerd and containerd.system and not template.plain,
+        "containerd.user": containerd and containerd.user and not template.plain,
+        "probes": template.probes,
+        "portForwards": template.port_forwards,
+        "copyToHost": template.copy_to_host,
+        "networks": template.networks,
+        "hostResolver.hosts": resolver and resolver.hosts,
+        "rosetta.enabled": rosetta and rosetta.enabled,
+        "nestedVirtualization": template.nested_virtualization,
+        "tpm": template.tpm,
+    }
+    yield from (Problem(path=path, message=_NOT_YET) for path, value in asked.items() if value)
+    for index, step in enumerate(template.provision or ()):
+        if step.mode in _MODES_LATER:
+            yield Problem(path=f"provision[{index}].mode", message=f"{quote(step.mode or '')} is {_NOT_YET}")
+
+
+def _beyond_any_guest(template: Template) -> Iterator[Problem]:
+    if template.images and all(image.arch != template.arch for image in template.images):
+        yield Problem(path="images", message=f"field `images` has no image for arch {quote(template.arch or '')}")
+    if (template.cpus or 0) < 0:
+        yield Problem(path="cpus", message=f"field `cpus` must be > 0, got {template.cpus}")
+    for name, text, least in (("memory", template.memory, MIN_MEMORY), ("disk", template.disk, MIN_DISK)):
+        try:
+            size = parse_size(text or "")
+        except ValueError:
+            continue  # `validate` says so
+        if size < least:
+            hint = f"; a number without a unit is in bytes, did you mean `{text}GiB`?" if (text or "").isdigit() else ""
+            yield Problem(path=name, message=f"field `{name}` is too little for a guest: {size} bytes{hint}")
+
+
+def guest_user_problems(template: Template) -> tuple[Problem, ...]:
+    """What the seed cannot make a user of; upstream says the first four when it writes the seed."""
+    user = template.user or UserSection()
+    name, home = user.name or "", user.home or ""
+    found = []
+    if name == "root":
+        found.append(Problem(path="user.name", message="field User must not be `root`"))
+    elif not name or re.search(r"[\s:/,\\\x00-\x1f\x7f]|^[-.]", name):
+        found.append(Problem(path="user.name", message=f"field `user.name` must be a user name, got {quote(name)}"))
+    if user.uid == 0:
+        found.append(Problem(path="user.uid", message="field UID must not be 0"))
+    if not home:
+        found.append(Problem(path="user.home", message="field Home must be set"))
+    elif not home.startswith("/") or re.search(r"[:\x00-\x1f\x7f]", home):
+        found.append(
+            Problem(path="user.home", message=f"field `user.home` must be an absolute path, got {quote(home)}")
+        )
+    return tuple(found)
