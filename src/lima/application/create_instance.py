@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from lima.application.embed_template import EmbedTemplate
 from lima.application.prepare_instance import PrepareInstance
 from lima.application.resolve_instance import ResolveInstance
 from lima.domain.config import InstanceConfig
@@ -14,7 +15,7 @@ from lima.domain.target import Target, choose_target
 from lima.ports.events import EventSink
 from lima.ports.instance_store import InstanceStore
 from lima.ports.processes import ProcessTable
-from lima.ports.template_reader import TemplateSource
+from lima.ports.template_reader import TemplateSource, TemplateText
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,7 @@ class CreateInstance:
     store: InstanceStore
     processes: ProcessTable
     templates: TemplateSource
+    embed: EmbedTemplate
     resolve: ResolveInstance
     prepare: PrepareInstance
     preflight: Callable[[InstanceConfig], Awaitable[None]]
@@ -50,17 +52,18 @@ class CreateInstance:
         target = choose_target(request.locator, request.name)
         if target.name and self.store.exists(target.name):
             raise self._exists(target.name)
-        name, text, origin = self._read(target)
+        name, source = self._read(target)
         directory = self.store.directory(name)
         check_path_length(name, directory, host_os=self.facts.os)
         if self.store.exists(name):
             raise self._exists(name)
-        resolved = self.resolve.new(name, text, origin=origin)
-        for warning in resolved.warnings:
+        embedded = self.embed(source)
+        resolved = self.resolve.new(name, embedded.text, origin=source.origin, tree=embedded.tree)
+        for warning in (*embedded.warnings, *resolved.warnings):
             self._say(warning, Level.WARNING)
         await self.preflight(resolved.config)
         files = {
-            FileName.CONFIG: (text.encode(errors="surrogateescape"), 0o644),
+            FileName.CONFIG: (embedded.text.encode(errors="surrogateescape"), 0o644),
             FileName.VERSION: (self.version.encode(), 0o444),
         }
         self.store.create(name, files)
@@ -74,17 +77,16 @@ class CreateInstance:
             lock.release()
         return name
 
-    def _read(self, target: Target) -> tuple[str, str, str]:
-        """Name, text and origin."""
+    def _read(self, target: Target) -> tuple[str, TemplateText]:
         source = self.templates.read(target.locator)
-        for warning in (*target.warnings, *source.warnings):
+        for warning in target.warnings:
             self._say(warning, Level.WARNING)
         name = target.name or source.suggested_name
         if not name:
             raise CommandError(
                 f"no instance name follows from {quote(target.locator)}", hint="choose one with --name=NAME"
             )
-        return check_instance_name(name), source.text, source.origin
+        return check_instance_name(name), source
 
     def _exists(self, name: str) -> InstanceExistsError:
         return InstanceExistsError(

@@ -11,6 +11,8 @@ from lima.domain.locator import absolute_locator, parse_locator, suggested_name
 from lima.domain.tree import Path, Tree
 from lima.ports.template_reader import TemplateParser, TemplateSource, TemplateText
 
+_HAS_DIGEST = "has specified a digest; digest support is not yet implemented"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Embedded:
@@ -101,10 +103,8 @@ class EmbedTemplate:
     def _base(self, base: embedding.Reference, parent: str, job: _Job) -> Tree:
         if base.digest:
             raise TemplateInvalidError(
-                (
-                    f"base {quote(base.locator)} in {quote(parent)} has specified a digest;"
-                    " digest support is not yet implemented",
-                )
+                (f"base {quote(base.locator)} in {quote(parent)} {_HAS_DIGEST}",),
+                hint="name the base without its digest",
             )
         if base.locator in job.included:
             raise TemplateInvalidError(

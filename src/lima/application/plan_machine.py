@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from lima.domain.config import InstanceConfig
-from lima.domain.networks import mac_address
 from lima.domain.errors import WrongStateError
 from lima.domain.host import HostFacts
 from lima.domain.instance import FileName, quote
 from lima.domain.machine_spec import DirectBoot, DiskFormat, DiskSpec, Firmware, MachineSpec
+from lima.domain.networks import mac_address
 from lima.ports.image_store import DiskTool
 from lima.ports.instance_store import InstanceStore
 

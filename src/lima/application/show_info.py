@@ -26,6 +26,8 @@ class ShowInfo:
     version: str
     filled_default: Callable[[str], dict[str, Any]]
     """A template's text, filled in, by wire names."""
+    surroundings: Callable[[], dict[str, Any]]
+    """`plugins`, `libexecPaths`, `sharePaths` of this installation."""
 
     def __call__(self) -> dict[str, Any]:
         return {
@@ -40,9 +42,7 @@ class ShowInfo:
             "hostOS": str(self.facts.os),
             "hostArch": str(self.facts.arch),
             "identityFile": f"{self.facts.lima_home}/_config/user",
-            "plugins": None,
-            "libexecPaths": None,
-            "sharePaths": None,
+            **self.surroundings(),
             "accelerator": self._accelerator(),
             "hostKeys": "made on the host, given to guests in their seed, pinned in known_hosts of the instance",
         }

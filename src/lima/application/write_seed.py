@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from lima.domain.cidata import HostKeyPair, SeedRequest, render_cloud_config, render_seed
 from lima.domain.config import InstanceConfig
-from lima.domain.networks import mac_address
 from lima.domain.host import HostFacts
 from lima.domain.instance import FileName
+from lima.domain.networks import mac_address
 from lima.domain.proxies import guest_proxies
 from lima.domain.sshconfig import known_hosts_line
 from lima.ports.instance_store import InstanceStore

@@ -15,7 +15,7 @@ _DISK_FIELDS = ("format", "fsType", "fsArgs")
 
 def combined(tree: Tree) -> Tree:
     """The tree with each of these lists combined; the same object where there was nothing to do."""
-    top = tree.top
+    top = written = tree.top
     for name, (key_of, fill) in _RULES.items():
         entry = top.entry(name)
         if entry is None or not isinstance(entry.value, List):
@@ -23,7 +23,7 @@ def combined(tree: Tree) -> Tree:
         items = _combined(entry.value.items, key_of, fill)
         if items != entry.value.items:
             top = top.put(entry._replace(value=List(items, place=entry.value.place)))
-    return tree if top is tree.root or not top.entries else tree._replace(root=top)
+    return tree if top is written else tree._replace(root=top)
 
 
 def _combined(

@@ -22,7 +22,7 @@ from lima.domain.locator import BOOTSTRAP, absolute_path
 from lima.domain.machine import Arch, GuestOS
 from lima.domain.merge import merge
 from lima.domain.parameters import unused_parameters
-from lima.domain.problem import Problem, field_problem
+from lima.domain.problem import Problem
 from lima.domain.sizes import parse_size
 from lima.domain.support import guest_user_problems, unsupported
 from lima.domain.template import (

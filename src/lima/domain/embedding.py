@@ -71,7 +71,7 @@ def relocated(tree: Tree, absolute: Callable[[str], str]) -> Tree:
 
     Raises: what `absolute` raises; TemplateSyntaxError as `bases`.
     """
-    top = tree.top
+    top = written = tree.top
     base = top.entry("base")
     if base is not None and bases(tree):
         top = top.put(base._replace(value=_each(base.value, absolute)))
@@ -81,7 +81,7 @@ def relocated(tree: Tree, absolute: Callable[[str], str]) -> Tree:
             moved = tuple(item._replace(value=_with_file(item.value, absolute)) for item in steps.value.items)
             if moved != steps.value.items:
                 top = top.put(steps._replace(value=List(moved, place=steps.value.place)))
-    return tree if top is tree.root else tree._replace(root=top)
+    return tree if top is written else tree._replace(root=top)
 
 
 def _each(node: Node, absolute: Callable[[str], str]) -> Node:
@@ -233,7 +233,7 @@ def _target(step: Map) -> str:
 
 def inlined(tree: Tree, texts: dict[Path, str]) -> Tree:
     """With the texts of `scripts` in their places. Raises: TemplateSyntaxError where a step then has its text twice."""
-    top = tree.top
+    top = written = tree.top
     for name in ("provision", "probes"):
         steps = top.entry(name)
         if steps is None or not isinstance(steps.value, List):
@@ -244,7 +244,7 @@ def inlined(tree: Tree, texts: dict[Path, str]) -> Tree:
         )
         if items != steps.value.items:
             top = top.put(steps._replace(value=List(items, place=steps.value.place)))
-    return tree if top is tree.root else tree._replace(root=top)
+    return tree if top is written else tree._replace(root=top)
 
 
 def _inlined(step: Node, text: str | None, *, probe: bool) -> Node:

@@ -105,7 +105,7 @@ def absolute_locator(locator: str, *, parent: str, facts: HostFacts) -> str:
         raise LocatorError("locator is empty")
     if scheme_of(locator) or locator.startswith(BOOTSTRAP):
         return locator
-    if locator.startswith("/") or locator == "~" or locator.startswith("~/"):
+    if locator == "~" or locator.startswith(("/", "~/")):
         return absolute_path(locator, facts)
     if "../" in locator or "..\\" in locator:
         raise LocatorError(

@@ -4,29 +4,23 @@ The same use cases as the program's own; only host files, host facts and the ins
 """
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
-from lima.adapters.codec.networks_reader import YamlNetworksParser
-from lima.adapters.codec.yaml_reader import YamlTemplateParser
-from lima.adapters.codec.yaml_tree import read_tree
-from lima.adapters.codec.yaml_writer import write_value
-from lima.adapters.gotemplate.engine import GotplTemplates
-from lima.adapters.templates.source import Reach, TemplateFiles
-from lima.application.embed_template import Embedded, EmbedTemplate
+from lima.application.embed_template import Embedded
 from lima.application.resolve_instance import ResolveInstance
-from lima.application.survey_host import SurveyHost
 from lima.domain.defaults import Resolution
 from lima.domain.edits import disk_shrink_problems
-from lima.domain.errors import LimaError, LocatorError, TemplateInvalidError, TemplateSyntaxError
+from lima.domain.errors import LimaError, TemplateInvalidError, TemplateSyntaxError
 from lima.domain.host import HostFacts
 from lima.domain.instance import EXISTING_INSTANCE_FILES
 from lima.domain.machine import Arch, HostOS
-from lima.domain.tree import plain
 from lima.ports.template_reader import TemplateText
 from lima.testing.fakes.host_files import FakeHostFiles
 from lima.testing.fakes.instances import FakeInstanceStore
+from lima.wiring import factories_templates as factories
 
 Found = tuple[list[tuple[str, str, str]], list[str]]
 
@@ -62,12 +56,12 @@ class _Case:
         self.facts = host_facts(self.host)
         self.files = FakeHostFiles(
             case["files"],
-            directories=("/tmp", self.facts.home, *case.get("dirs", ())),  # noqa: S108  a name, not a use
+            directories=("/tmp", self.facts.home, *case.get("dirs", ())),
             sockets=tuple(case.get("sockets", ())),
         )
-        self.parser = YamlTemplateParser()
-        source = TemplateFiles(self.facts, builtin_dirs=(), files=self.files, reach=_NOTHING)
-        self.embed = EmbedTemplate(source=source, parser=self.parser, facts=self.facts)
+        self.parser = factories.template_parser()
+        source = factories.template_source_on(self.facts, self.files)
+        self.embed = factories.embed_template(source, self.parser, self.facts)
         self.name = self.host["instance"]
         self.directory = f"{self.facts.lima_home}/{self.name}"
         version = self.host["version"]
@@ -77,8 +71,8 @@ class _Case:
             facts=self.facts,
             version=version,
             user_config=self._user_config,
-            survey=SurveyHost(files=self.files, networks=YamlNetworksParser(), facts=self.facts, version=version),
-            engine=GotplTemplates(to_yaml=write_value).expand,
+            survey=replace(factories.survey_host(self.files, self.facts), version=version),
+            engine=factories.expand,
         )
 
     def _user_config(self, file: str) -> bytes | None:
@@ -109,13 +103,6 @@ class _Case:
             self.name, embedded.text, tree=embedded.tree, version=self.creating_version, origin=self.main
         )
         return examined.resolution, examined.warnings
-
-
-def _refuse(*_: Any) -> Any:
-    raise LocatorError("there is no network in a case")
-
-
-_NOTHING = Reach(fetch=_refuse, ask=_refuse, stdin=_refuse)
 
 
 def run_config_case(case: dict[str, Any]) -> Found:
@@ -168,7 +155,7 @@ def run_config_case(case: dict[str, Any]) -> Found:
 
 
 def _disk(text: str) -> str | None:
-    value = plain(read_tree(text).top.find("disk"))
+    value = (factories.read_plain(text) or {}).get("disk")
     return None if value is None else str(value)
 
 
@@ -200,10 +187,10 @@ def _embedded_differences(case: dict[str, Any], text: str) -> list[tuple[str, st
     if case["embedded"] is None:
         return []
     try:
-        expected = plain(read_tree(case["embedded"]).root) or {}
+        expected = factories.read_plain(case["embedded"]) or {}
     except TemplateSyntaxError:
         return [] if text == case["embedded"] else [("embedded", case["embedded"], text)]
-    ours = plain(read_tree(text).root) or {}
+    ours = factories.read_plain(text) or {}
     if expected == ours or "nested-list-append" in (case.get("quirks") or ()):
         return []
     return [("embedded", json.dumps(expected), json.dumps(ours))]

@@ -3,16 +3,14 @@
 from typing import Any
 
 from lima.domain.errors import GoTemplateError, YqError
+from lima.wiring import factories_templates as factories
 
 Found = tuple[list[tuple[str, str, str]], list[str]]
 
 
 def run_gotemplate_case(case: dict[str, Any]) -> Found:
     """Output, or that there is an error and at which stage."""
-    from lima.adapters.codec.yaml_writer import write_value
-    from lima.adapters.gotemplate.engine import GotplTemplates
-
-    engine, text, data = GotplTemplates(to_yaml=write_value), case["template"], case["data"]
+    engine, text, data = factories.go_templates(), case["template"], case["data"]
     try:
         if case["mode"] == "expand":
             ours = engine.expand(text, data)
@@ -29,9 +27,7 @@ def run_gotemplate_case(case: dict[str, Any]) -> Found:
 
 def run_yq_case(case: dict[str, Any]) -> Found:
     """Output, or that there is an error."""
-    from lima.adapters.yq.engine import YaqpyQuery
-
-    engine = YaqpyQuery()
+    engine = factories.yaml_query()
     run = {"set": engine.edit, "plain": engine.query, "json": engine.query_json}[case["mode"]]
     try:
         ours = run(case["expression"], case["input"])

@@ -5,7 +5,7 @@ Providers point at the factory functions of `factories`, which import inside the
 
 from dependency_injector import containers, providers
 
-from lima.wiring import factories, factories_agent
+from lima.wiring import factories, factories_agent, factories_templates
 
 
 class Container(containers.DeclarativeContainer):
@@ -24,8 +24,10 @@ class Container(containers.DeclarativeContainer):
     guest_progress = providers.Singleton(factories.guest_progress)
     ssh_keys = providers.Singleton(factories.ssh_keys, host_facts, runner)
     ssh_client = providers.Singleton(factories.ssh_client, host_facts)
-    template_parser = providers.Singleton(factories.template_parser)
-    template_source = providers.Singleton(factories.template_source, host_facts)
+    template_parser = providers.Singleton(factories_templates.template_parser)
+    yaml_query = providers.Singleton(factories_templates.yaml_query)
+    host_files = providers.Singleton(factories_templates.host_files)
+    template_source = providers.Singleton(factories_templates.template_source, host_facts, host_files)
     disk_tool = providers.Singleton(factories.disk_tool, runner)
     image_builder = providers.Singleton(factories.image_builder, host_facts, runner)
     image_store = providers.Singleton(factories.image_store, host_facts, image_builder, disk_tool, clock)
@@ -33,7 +35,14 @@ class Container(containers.DeclarativeContainer):
     hypervisor = providers.Factory(factories.hypervisor, host_facts, runner)
     seed_writer = providers.Singleton(factories.seed_writer)
 
-    resolve_instance = providers.Factory(factories.resolve_instance, store, template_parser, host_facts)
+    survey_host = providers.Factory(factories_templates.survey_host, host_files, host_facts)
+    embed_template = providers.Factory(factories_templates.embed_template, template_source, template_parser, host_facts)
+    resolve_instance = providers.Factory(
+        factories_templates.resolve_instance, store, template_parser, host_facts, survey_host
+    )
+    copy_template = providers.Factory(
+        factories_templates.copy_template, template_source, embed_template, resolve_instance
+    )
     observe_instance = providers.Factory(factories.observe_instance, store, agent_client)
     prepare_instance = providers.Factory(factories.prepare_instance, store, image_store, disk_tool)
     create_instance = providers.Factory(
@@ -41,6 +50,7 @@ class Container(containers.DeclarativeContainer):
         store,
         processes,
         template_source,
+        embed_template,
         resolve_instance,
         prepare_instance,
         accelerator_probe,
@@ -68,7 +78,9 @@ class Container(containers.DeclarativeContainer):
     summarise_instance = providers.Factory(factories.summarise_instance, store, resolve_instance)
     list_instances = providers.Factory(factories.list_instances, host_facts, summarise_instance)
     run_shell = providers.Factory(factories.run_shell, host_facts)
-    show_info = providers.Factory(factories.show_info, host_facts, template_source, accelerator_probe, resolve_instance)
+    show_info = providers.Factory(
+        factories_templates.show_info, host_facts, template_source, accelerator_probe, resolve_instance
+    )
     check_host = providers.Factory(factories.check_host, host_inspector, host_facts, accelerator_probe)
 
     write_seed = providers.Factory(factories_agent.write_seed, store, seed_writer, ssh_keys, host_facts)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lima.wiring import factories_light
 
 if TYPE_CHECKING:
     from lima.adapters.bootstrap.builder import BootstrapBuilder
     from lima.adapters.cidata.iso import IsoSeedWriter
-    from lima.adapters.codec.yaml_reader import YamlTemplateParser
     from lima.adapters.filesystem.instances import FilesystemInstanceStore
     from lima.adapters.hostagent.client import SocketHostAgentClient
     from lima.adapters.hostagent.event_writer import DescriptorEventLog
@@ -31,13 +30,13 @@ if TYPE_CHECKING:
     from lima.application.check_host import CheckHost
     from lima.application.create_instance import CreateInstance
     from lima.application.delete_instance import DeleteInstance
+    from lima.application.embed_template import EmbedTemplate
     from lima.application.list_instances import ListInstances
     from lima.application.observe_instance import ObserveInstance
     from lima.application.prepare_instance import PrepareInstance
     from lima.application.resolve_instance import ResolveInstance
     from lima.application.restart_instance import RestartInstance
     from lima.application.run_shell import RunShell
-    from lima.application.show_info import ShowInfo
     from lima.application.start_instance import StartInstance
     from lima.application.stop_instance import StopInstance
     from lima.application.summarise_instance import SummariseInstance
@@ -130,28 +129,6 @@ def ssh_client(facts: HostFacts) -> OpensshClient:
     return OpensshClient(ssh_variable=facts.env("SSH"), cache_file=f"{facts.cache_dir}/ssh-version.json")
 
 
-def template_parser() -> YamlTemplateParser:
-    from lima.adapters.codec.yaml_reader import YamlTemplateParser
-
-    return YamlTemplateParser()
-
-
-def template_source(facts: HostFacts) -> TemplateFiles:
-    import sys
-
-    from lima.adapters.templates.source import TemplateFiles
-    from lima.wiring.locations import data_dir
-
-    def fetch(url: str, limit: int) -> bytes:
-        from lima.adapters.templates.http import fetch_text
-
-        return fetch_text(url, limit)
-
-    return TemplateFiles(
-        facts, builtin_dirs=(data_dir("templates"),), fetch=fetch, stdin=lambda limit: sys.stdin.buffer.read(limit)
-    )
-
-
 def disk_tool(processes_runner: AsyncProcessRunner) -> QemuDiskTool:
     from lima.adapters.qemu.disks import QemuDiskTool
 
@@ -208,21 +185,6 @@ def summarise_instance(instances: FilesystemInstanceStore, resolve: ResolveInsta
     return SummariseInstance(store=instances, resolve=resolve)
 
 
-def show_info(
-    facts: HostFacts, templates: TemplateFiles, probe: QemuAcceleratorProbe, resolve: ResolveInstance
-) -> ShowInfo:
-    import msgspec
-
-    from lima.application.show_info import ShowInfo
-
-    def filled(text: str) -> dict[str, Any]:
-        resolved = resolve.new("default", text, origin="template:default")
-        shown: dict[str, Any] = msgspec.to_builtins(resolved.filled, str_keys=True)
-        return shown
-
-    return ShowInfo(facts=facts, templates=templates, probe=probe, version=version(), filled_default=filled)
-
-
 def check_host(inspector: SystemHostInspector, facts: HostFacts, probe: QemuAcceleratorProbe) -> CheckHost:
     from lima.adapters.system import tools
     from lima.application.check_host import CheckHost
@@ -237,21 +199,6 @@ def check_host(inspector: SystemHostInspector, facts: HostFacts, probe: QemuAcce
 
 
 # --- use cases -------------------------------------------------------------------------------------------------------
-
-
-def resolve_instance(
-    instances: FilesystemInstanceStore, parser: YamlTemplateParser, facts: HostFacts
-) -> ResolveInstance:
-    from lima.adapters.filesystem.user_config import read_user_config
-    from lima.application.resolve_instance import ResolveInstance
-
-    return ResolveInstance(
-        store=instances,
-        parser=parser,
-        facts=facts,
-        version=version(),
-        user_config=lambda file: read_user_config(facts.lima_home, file),
-    )
 
 
 def observe_instance(instances: FilesystemInstanceStore, client: SocketHostAgentClient) -> ObserveInstance:
@@ -272,6 +219,7 @@ def create_instance(
     instances: FilesystemInstanceStore,
     table: SystemProcessTable,
     templates: TemplateFiles,
+    embed: EmbedTemplate,
     resolve: ResolveInstance,
     prepare: PrepareInstance,
     probe: QemuAcceleratorProbe,
@@ -289,6 +237,7 @@ def create_instance(
         store=instances,
         processes=table,
         templates=templates,
+        embed=embed,
         resolve=resolve,
         prepare=prepare,
         preflight=preflight,

@@ -43,10 +43,12 @@ def summary(name: str) -> Summary:
 
 def summarise(name: str) -> Summary:
     """Resolve the configuration: this is where YAML and msgspec come in, once an edit."""
-    from lima.wiring import factories
+    from lima.wiring import factories, factories_templates
 
     # by hand: the container's library alone would double the time
     facts = factories.host_facts(factories.host_inspector())
     instances = factories.store(facts)
-    resolve = factories.resolve_instance(instances, factories.template_parser(), facts)
+    survey = factories_templates.survey_host(factories_templates.host_files(), facts)
+    parser = factories_templates.template_parser()
+    resolve = factories_templates.resolve_instance(instances, parser, facts, survey)
     return factories.summarise_instance(instances, resolve)(name)

@@ -6,15 +6,18 @@ import pytest
 
 from lima.application.create_instance import CreateInstance
 from lima.application.delete_instance import DeleteInstance
+from lima.application.embed_template import EmbedTemplate
 from lima.application.observe_instance import ObserveInstance
 from lima.application.prepare_instance import PrepareInstance
 from lima.application.resolve_instance import ResolveInstance
 from lima.application.restart_instance import RestartInstance
 from lima.application.start_instance import StartInstance
 from lima.application.stop_instance import StopInstance
+from lima.domain.defaults import Survey
 from lima.domain.template import File, Image, Template
 from lima.testing import fakes
 from lima.testing.fakes.hosts import FACTS
+from tests.resolving import no_engine, surroundings
 
 VERSION = "2.2.0-py0.1.0"
 
@@ -55,8 +58,13 @@ class World:
     @property
     def resolve(self) -> ResolveInstance:
         return ResolveInstance(
-            store=self.store, parser=self.parser, facts=FACTS, version=VERSION, user_config=lambda _file: None
-        )
+            store=self.store, parser=self.parser, facts=FACTS, version=VERSION, user_config=lambda _file: None,
+            survey=lambda _filled: Survey(surroundings=surroundings()), engine=no_engine,
+        )  # fmt: skip
+
+    @property
+    def embed(self) -> EmbedTemplate:
+        return EmbedTemplate(source=self.source, parser=self.parser, facts=FACTS)
 
     @property
     def observe(self) -> ObserveInstance:
@@ -73,7 +81,8 @@ class World:
                 raise self.preflight_error
 
         return CreateInstance(
-            store=self.store, processes=self.processes, templates=self.source, resolve=self.resolve, prepare=self.prepare,
+            store=self.store, processes=self.processes, templates=self.source, embed=self.embed, resolve=self.resolve,
+            prepare=self.prepare,
             preflight=preflight, facts=FACTS, version=VERSION, progress=self.sink,
         )  # fmt: skip
 

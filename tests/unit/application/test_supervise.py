@@ -13,6 +13,7 @@ from lima.application.resolve_instance import ResolveInstance
 from lima.application.supervise import DISK_FULL, Supervise
 from lima.application.write_seed import WriteSeed
 from lima.domain.boot_facts import BootFacts, decode_boot_facts, encode_boot_facts
+from lima.domain.defaults import Survey
 from lima.domain.errors import HostKeyMismatchError, LaunchFailedError, PortTakenError, UnreachableError
 from lima.domain.guest_progress import GuestProgress, Stage, StageState
 from lima.domain.image import DiskInfo
@@ -20,6 +21,7 @@ from lima.ports.hypervisor import GuestEvent
 from lima.ports.transport import RemoteResult
 from lima.testing import fakes
 from lima.testing.fakes.hosts import FACTS
+from tests.resolving import no_engine, surroundings
 from tests.unit.application.conftest import template
 
 NAME = "box"
@@ -55,8 +57,9 @@ class Agent:
 
     def run(self) -> "asyncio.Task[int]":
         resolve = ResolveInstance(
-            store=self.store, parser=self.parser, facts=FACTS, version="2.2.0", user_config=lambda _file: None
-        )
+            store=self.store, parser=self.parser, facts=FACTS, version="2.2.0", user_config=lambda _file: None,
+            survey=lambda _filled: Survey(surroundings=surroundings()), engine=no_engine,
+        )  # fmt: skip
         keys = fakes.FakeSshKeys()
         disks = fakes.FakeDiskTool({f"/home/jane/.lima/{NAME}/disk": DiskInfo(format="qcow2", virtual_size=1 << 30)})
         plan = PlanMachine(store=self.store, disks=disks, facts=FACTS)

@@ -1,5 +1,6 @@
 """From templates to the configuration of an instance."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -8,25 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lima.domain.completion import Circumstances, complete
+from lima.domain.completion import complete
 from lima.domain.config import Provision, ProvisionMode, User
-from lima.domain.decoding import decode
-from lima.domain.defaults import Resolution, fill, mac_address, resolve
+from lima.domain.defaults import Resolution
 from lima.domain.errors import TemplateInvalidError
 from lima.domain.host import HostFacts
 from lima.domain.image import FileRef
 from lima.domain.machine import Arch, GuestOS
+from lima.domain.networks import mac_address
 from lima.domain.template import Template
+from tests.resolving import IMAGE, VERSION, circumstances, no_engine, resolved, template
 from tests.strategies import JANE, templates
-
-VERSION = "2.2.0-py0.1.0"
-IMAGE = {"images": [{"location": "/img/t.qcow2"}]}
-
-
-def _template(data: dict[str, Any]) -> Template:
-    decoded = decode(data, Template)
-    assert decoded.value is not None
-    return decoded.value
 
 
 def _host(**changes: Any) -> HostFacts:
@@ -34,15 +27,7 @@ def _host(**changes: Any) -> HostFacts:
 
 
 def _resolve(data: dict[str, Any], **changes: Any) -> Resolution:
-    arguments: dict[str, Any] = {
-        "default": None,
-        "override": None,
-        "facts": JANE,
-        "instance_name": "inst",
-        "creating_version": VERSION,
-        "instance_dir": "/home/jane/.lima/inst",
-    }
-    return resolve(_template(IMAGE | data), **(arguments | changes))
+    return resolved(IMAGE | data, **changes)
 
 
 # --- the user --------------------------------------------------------------------------------------------------------
@@ -151,7 +136,7 @@ def test_an_instance_without_an_image_for_its_arch_starts_but_is_not_created() -
 # --- everything else -------------------------------------------------------------------------------------------------
 
 
-def test_the_smallest_template() -> None:
+def test_the_smallesttemplate() -> None:
     config = _resolve({}).for_creation()
     assert (config.os, config.arch, config.vm_type) == (GuestOS.LINUX, Arch.X86_64, "qemu")
     assert (config.cpus, config.memory_bytes, config.disk_bytes) == (4, 4 * 1024**3, 100 * 1024**3)
@@ -248,11 +233,12 @@ def test_the_old_place_of_cpu_types_still_works_with_a_warning() -> None:
 
 def test_mistakes_in_the_drivers_options_are_problems_and_unknown_ones_warnings() -> None:
     resolution = _resolve({"vmOpts": {"qemu": {"cpuType": "max", "minimumVersion": 8, "accellerator": "tcg"}}})
-    assert [str(problem) for problem in resolution.problems] == [
-        "vmOpts.qemu.cpuType: string was used where mapping is expected"
+    assert resolution.driver is not None
+    assert [str(problem) for problem in resolution.driver.problems] == [
+        "failed to unmarshal YAML (vmOpts.qemu): string was used where mapping is expected"
     ]
     assert resolution.warnings == ("vmOpts.qemu: unknown key `accellerator` is ignored; did you mean `accelerator`?",)
-    (problem,) = _resolve({"vmOpts": {"qemu": {"minimumVersion": 8}}}).problems
+    (problem,) = _resolve({"vmOpts": {"qemu": {"minimumVersion": 8}}}).blocking
     assert str(problem) == (
         "field `vmOpts.qemu.minimumVersion` must be a semvar value, got `8`: 8 is not in dotted-tri format"
     )
@@ -277,14 +263,12 @@ def test_broken_templates_warn_and_keep_their_text() -> None:
     )
 
 
-def test_what_needs_more_of_gos_templates_is_refused_at_creation_only() -> None:
-    resolution = _resolve({"provision": [{"script": "{{if .Name}}x{{end}}"}]})
-    assert resolution.for_start().provision[0].script == "{{if .Name}}x{{end}}"
-    with pytest.raises(TemplateInvalidError) as caught:
-        resolution.for_creation()
-    assert caught.value.problems == (
-        "provision[0].script: template functions and conditions are not supported by this version yet",
-    )
+def test_what_needs_more_of_gos_templates_is_the_engines() -> None:
+    def engine(text: str, variables: Mapping[str, object]) -> str:
+        return f"{text.count('{{')} actions for {variables['User']}"
+
+    resolution = _resolve({"provision": [{"script": "{{if .Name}}x{{end}}"}]}, engine=engine)
+    assert resolution.for_creation().provision[0].script == "2 actions for jane"
 
 
 def test_scripts_that_lean_on_the_seeds_variables_are_warned_about() -> None:
@@ -296,8 +280,8 @@ def test_scripts_that_lean_on_the_seeds_variables_are_warned_about() -> None:
 def test_parameters_of_other_files_reach_no_expansion() -> None:
     resolution = _resolve(
         {"provision": [{"script": "{{.Param.Q}} {{.Param.T}}"}], "param": {"T": "t"}},
-        default=_template({"param": {"Q": "d"}}),
-        override=_template({"param": {"T": "o"}}),
+        default=template({"param": {"Q": "d"}}),
+        override=template({"param": {"T": "o"}}),
     )
     config = resolution.for_creation()
     assert config.provision[0].script == "<no value> t"
@@ -320,17 +304,9 @@ def test_all_problems_come_at_once_and_unsupported_fields_once() -> None:
     assert caught.value.problems[0] == "field `base` must be empty for YAML validation"
 
 
-def test_fill_is_for_instances_that_exist() -> None:
-    config = fill(
-        _template(IMAGE | {"mounts": [{"location": "~"}], "cpus": 1}),
-        default=None,
-        override=_template({"cpus": 3}),
-        facts=JANE,
-        instance_name="inst",
-        creating_version="2.2.0",
-        instance_dir="/home/jane/.lima/inst",
-    )
-    assert config.cpus == 3
+def test_an_existing_instance_starts_without_what_this_version_lacks() -> None:
+    resolution = _resolve({"mounts": [{"location": "~"}], "cpus": 1}, override=template({"cpus": 3}))
+    assert resolution.for_start().cpus == 3
 
 
 def test_hardware_addresses_are_stable_and_of_limas_kind() -> None:
@@ -339,23 +315,17 @@ def test_hardware_addresses_are_stable_and_of_limas_kind() -> None:
 
 @settings(deadline=None, max_examples=50)
 @given(templates(), st.sampled_from([VERSION, "1.0.0", "", None]))
-def test_any_template_resolves_to_a_config_or_to_problems(template: Template, version: str | None) -> None:
-    resolution = resolve(
-        template,
-        default=None,
-        override=None,
-        facts=JANE,
-        instance_name="x",
-        creating_version=version,
-        instance_dir="/x",
+def test_any_template_resolves_to_a_config_or_to_problems(written: Template, version: str | None) -> None:
+    resolution = resolved(written, creating_version=version)
+    assert (resolution.config is None) == bool(
+        resolution.problems or (resolution.driver and resolution.driver.problems)
     )
-    assert (resolution.config is None) == bool(resolution.problems)
 
 
 @settings(deadline=None, max_examples=50)
 @given(templates())
-def test_filling_twice_is_filling_once(template: Template) -> None:
-    circumstances = Circumstances(facts=JANE, instance_name="x", creating_version=VERSION)
-    once = complete(template, params={}, circumstances=circumstances).template
+def test_filling_twice_is_filling_once(written: Template) -> None:
+    around = circumstances()
+    once = complete(written, around, engine=no_engine).template
     if "{{" not in msgspec.json.encode(once).decode():
-        assert complete(once, params={}, circumstances=circumstances).template == once
+        assert complete(once, around, engine=no_engine).template == once

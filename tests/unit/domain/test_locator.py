@@ -18,6 +18,7 @@ from lima.domain.locator import (
     image_name,
     image_template,
     parse_locator,
+    rewritten_template_url,
     suggested_name,
     template_file_name,
 )
@@ -73,12 +74,9 @@ def test_kinds_of_locators(text: str, kind: LocatorKind, value: str) -> None:
     assert parse_locator(text) == TemplateLocator(kind=kind, value=value)
 
 
-def test_the_old_form_of_template_locators_is_warned_about() -> None:
-    parsed = parse_locator("template://default")
-    assert (parsed.kind, parsed.value) == (LocatorKind.TEMPLATE, "default")
-    assert parsed.warnings == (
-        "Template locator `template://default` should be written `template:default` since Lima v2.0",
-    )
+def test_the_old_form_of_template_locators_is_rewritten() -> None:
+    assert rewritten_template_url("template://default") == "template:default"
+    assert rewritten_template_url("template:default") == "template:default"
 
 
 @pytest.mark.parametrize(
@@ -92,8 +90,7 @@ def test_the_old_form_of_template_locators_is_warned_about() -> None:
         ("http://[", "`http://[` is not a valid URL"),
         ("https:///x.yaml", "`https:///x.yaml` is not a valid URL"),
         ("http://h:99999999/", "`http://h:99999999/` is not a valid URL"),
-        ("github:org/repo", "`github:org/repo`: github: locators are not supported by this version yet"),
-        ("", "template locator is empty"),
+        ("", "locator is empty"),
         ("a\x00b/c", 'template locator "a\\x00b/c" contains control characters'),
     ],
 )

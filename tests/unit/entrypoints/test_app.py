@@ -15,8 +15,9 @@ from lima.entrypoints.cli.shell import parse
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_is_there_and_helps_with_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    module, _, function = COMMANDS[name].target.partition(":")
-    assert callable(getattr(importlib.import_module(module), function))
+    for command in COMMANDS[name].commands.values() or (COMMANDS[name],):
+        module, _, function = command.target.partition(":")
+        assert callable(getattr(importlib.import_module(module), function))
     assert run([name, "--help"]) == 0
     shown = capsys.readouterr().out
     assert f"Usage: limactl {name}" in shown

@@ -103,9 +103,10 @@ class _Remarks:
     def __init__(self, text: str) -> None:
         spans: list[tuple[int, int]] = []
         for event in _events(text):
-            if isinstance(event, yaml.ScalarEvent):
+            kind = type(event)
+            if kind is yaml.ScalarEvent:
                 spans.append((event.start_mark.index, event.end_mark.index))
-            elif isinstance(event, yaml.DocumentEndEvent):
+            elif kind is yaml.DocumentEndEvent:
                 break
         starts = [start for start, _ in spans]
         line_starts = [0, *(match.end() for match in re.finditer(r"\r\n|\r|\n", text))]
@@ -137,8 +138,7 @@ class _Remarks:
         while self._next < len(self._above) and self._above[self._next][0] < line:
             found.append(self._above[self._next])
             self._next += 1
-        for other in [other for other in self._beside if other < line]:
-            found.append((other, self._beside.pop(other)))
+        found += [(other, self._beside.pop(other)) for other in list(self._beside) if other < line]
         return tuple(comment for _, comment in sorted(found))
 
     def beside(self, line: int) -> str:

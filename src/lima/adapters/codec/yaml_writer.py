@@ -10,7 +10,7 @@ from lima.domain.tree import Entry, Item, Leaf, List, Map, Node, Scalar, Tree, t
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./~+*()^$=;\\-][A-Za-z0-9_./~+*()^$=;:\\@ -]*")
 _UNSAFE_START = ("~", "*", "- ", "? ", "=", "---", "...")
-_OLD_WORDS = frozenset("y n yes no on off".split())
+_OLD_WORDS = frozenset(["y", "n", "yes", "no", "on", "off"])
 """Words that are booleans to readers of YAML 1.1, as which our texts may end up."""
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 

@@ -45,13 +45,13 @@ class GotplTemplates:
         )
         try:
             template = gotpl.Environment(functions=added, sandbox=sandbox, budget=_BUDGET).from_string(text)
-        except Exception as error:  # noqa: BLE001  a young library: whatever it raises is a template that it cannot read
+        except Exception as error:
             raise GoTemplateError(_sentence(error), stage="parse") from error
         try:
             return template.render(data)
-        except Exception as error:  # noqa: BLE001  as above
+        except Exception as error:
             raise GoTemplateError(_sentence(error)) from error
 
 
 def _sentence(error: Exception) -> str:
-    return f"{error or type(error).__name__}"
+    return str(error) or type(error).__name__

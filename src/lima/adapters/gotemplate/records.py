@@ -81,7 +81,7 @@ class Record:
                 return shaped(self._data[key], shape) if key in self._data else absent(shape)
         raise gotpl.TemplateExecutionError(f"can't evaluate field {name}")
 
-    def __go_format_value__(self, kind: str, mode: str, *, nested: bool) -> str:  # noqa: ARG002  gotpl's protocol
+    def __go_format_value__(self, kind: str, mode: str, *, nested: bool) -> str:
         values = (self._data.get(key) for key in self._shape.fields or ())
         return "{" + " ".join("" if value is None else str(value) for value in values) + "}"
 

@@ -4,6 +4,7 @@ import time
 
 import httpx
 
+from lima.adapters.templates.github import Answer
 from lima.domain.errors import LocatorError
 
 CONNECT_S = 5.0
@@ -50,6 +51,32 @@ def fetch_text(url: str, limit: int, *, transport: httpx.BaseTransport | None = 
         ) from error
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise LocatorError(f"cannot read {url}: {_reason(error)}", hint="check the URL") from error
+
+
+def ask(url: str, limit: int, headers: dict[str, str]) -> Answer:
+    """Status and at most `limit` bytes, whatever the status. Raises: LocatorError where there is no answer."""
+    timeout = httpx.Timeout(READ_S, connect=CONNECT_S)
+    try:
+        with (
+            httpx.Client(
+                timeout=timeout,
+                follow_redirects=True,
+                max_redirects=_MAX_REDIRECTS,
+                headers={"User-Agent": "lima", **headers},
+                event_hooks={"request": [_refuse_downgrade(url)]},
+            ) as client,
+            client.stream("GET", url) as response,
+        ):
+            content = b""
+            for chunk in response.iter_bytes():
+                content += chunk
+                if len(content) >= limit:
+                    break
+            return Answer(response.status_code, content[:limit])
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise LocatorError(
+            f"cannot read {url}: {_reason(error)}", hint="check the network and the proxy settings (HTTPS_PROXY)"
+        ) from error
 
 
 def _reason(error: Exception) -> str:

@@ -2,7 +2,8 @@
 
 import difflib
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import cyclopts
@@ -33,6 +34,7 @@ class Command:
     target: str
     summary: str
     examples: tuple[tuple[str, str], ...] = ()
+    commands: Mapping[str, "Command"] = field(default_factory=dict)
 
     @property
     def epilogue(self) -> str:
@@ -44,6 +46,7 @@ class Command:
 
 
 LIFECYCLE = "lima.entrypoints.cli.lifecycle"
+TEMPLATE = "lima.entrypoints.cli.template"
 COMMANDS = {
     "create": Command(
         target=f"{LIFECYCLE}:create",
@@ -97,6 +100,48 @@ COMMANDS = {
         summary="List instances of Lima",
         examples=(("limactl list", ""), ("limactl list --json | jq .status", ""), ("limactl list -q", "names only")),
     ),
+    "validate": Command(
+        target=f"{TEMPLATE}:validate",
+        summary="Validate templates",
+        examples=(
+            ("limactl validate my.yaml", "all problems at once, with their places"),
+            ("limactl validate --fill my.yaml", "print what it resolves to"),
+        ),
+    ),
+    "template": Command(
+        target="",
+        summary="Template management: copy, validate, yq, url",
+        examples=(("limactl template copy --fill template:default", ""),),
+        commands={
+            "copy": Command(
+                target=f"{TEMPLATE}:copy",
+                summary="Copy a template, with its bases or with everything filled in",
+                examples=(
+                    ("limactl template copy template:default my.yaml", "relative locators made absolute"),
+                    ("limactl template copy --embed-all my.yaml -", "bases and scripts read in"),
+                    ("limactl template copy --fill my.yaml", "everything filled in"),
+                ),
+            ),
+            "validate": Command(
+                target=f"{TEMPLATE}:validate",
+                summary="Validate templates",
+                examples=(("limactl template validate my.yaml template:default", ""),),
+            ),
+            "yq": Command(
+                target=f"{TEMPLATE}:yq",
+                summary="Evaluate a yq expression on a filled template",
+                examples=(("limactl template yq template:default '.images[].location'", ""),),
+            ),
+            "url": Command(
+                target=f"{TEMPLATE}:url",
+                summary="Print what a locator stands for",
+                examples=(("limactl template url github:lima-vm", ""),),
+            ),
+        },
+    ),
+    "yq-restrictions": Command(
+        target=f"{TEMPLATE}:yq_restrictions", summary="Show what yq expressions may not do here"
+    ),
     "info": Command(target="lima.entrypoints.cli.report:info", summary="Show diagnostic information as JSON"),
     "doctor": Command(
         target="lima.entrypoints.cli.report:doctor",
@@ -104,7 +149,7 @@ COMMANDS = {
         examples=(("limactl doctor", "exit status 1 where something is missing"), ("limactl doctor --json", "")),
     ),
 }
-ALIASES = {"ls": "list", "rm": "delete", "remove": "delete"}
+ALIASES = {"ls": "list", "rm": "delete", "remove": "delete", "tmpl": "template"}
 EDIT_FLAGS = frozenset({
     "--cpus", "--dns", "--memory", "--mount", "--mount-only", "--mount-none", "--mount-type", "--vm-type",
     "--mount-inotify", "--mount-writable", "--network", "--nested-virt", "--rosetta", "--set", "--param", "--video",
@@ -124,7 +169,24 @@ def build() -> App:
         help_formatter=formatter,
         help_format="plaintext",
     )
-    for name, command in COMMANDS.items():
+    _register(app, COMMANDS, formatter)
+    return app
+
+
+def _register(app: App, commands: Mapping[str, Command], formatter: Literal["default", "plain"]) -> None:
+    for name, command in commands.items():
+        if command.commands:
+            group = App(
+                name=name,
+                help=command.summary,
+                help_epilogue=command.epilogue,
+                version_flags=[],
+                help_formatter=formatter,
+                help_format="plaintext",
+            )
+            _register(group, command.commands, formatter)
+            app.command(group)
+            continue
         app.command(
             command.target,
             name=name,
@@ -133,7 +195,6 @@ def build() -> App:
             help_formatter=formatter,
             help_format="plaintext",
         )
-    return app
 
 
 def run(words: list[str]) -> int:

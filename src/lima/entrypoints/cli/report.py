@@ -15,10 +15,32 @@ from lima.entrypoints.cli.running import Interrupted, run
 from lima.wiring.container import Container
 
 
-def info() -> int:
-    """Show diagnostic information as JSON: version, templates, directories, drivers, the accelerator and why."""
-    sys.stdout.write(json.dumps(Container().show_info()(), indent=4, ensure_ascii=False) + "\n")
+def info(*, yq: str = ".") -> int:
+    """Show diagnostic information as JSON: version, templates, directories, drivers, the accelerator and why.
+
+    Parameters
+    ----------
+    yq
+        A yq expression that picks from it; texts and numbers are printed bare.
+    """
+    container = Container()
+    text = json.dumps(container.show_info()(), ensure_ascii=False)
+    if yq == ".":
+        sys.stdout.write(json.dumps(json.loads(text), indent=4, ensure_ascii=False) + "\n")
+        return 0
+    for line in container.yaml_query().query_json(yq, text).splitlines():
+        sys.stdout.write(_indented(line) + "\n")
     return 0
+
+
+def _indented(line: str) -> str:
+    """JSON collections over several lines, anything else as it is."""
+    if line[:1] not in ("{", "["):
+        return line
+    try:
+        return json.dumps(json.loads(line), indent=4, ensure_ascii=False)
+    except ValueError:
+        return line
 
 
 def doctor(

@@ -11,7 +11,7 @@ class FakeHostFiles:
         self,
         files: dict[str, str | bytes] | None = None,
         *,
-        directories: tuple[str, ...] = ("/tmp",),  # noqa: S108  a name, not a use
+        directories: tuple[str, ...] = ("/tmp",),
         sockets: tuple[str, ...] = (),
     ) -> None:
         self.files = {

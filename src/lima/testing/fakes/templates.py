@@ -3,7 +3,8 @@
 from lima.domain.cidata import Seed
 from lima.domain.errors import LocatorError, TemplateSyntaxError
 from lima.domain.template import Template
-from lima.ports.template_reader import ParsedTemplate, TemplateText
+from lima.domain.tree import Leaf, Place, Tree, plain
+from lima.ports.template_reader import ParsedTemplate, ResolvedLocator, TemplateText
 from lima.testing.fakes.failing import Failing
 
 
@@ -22,6 +23,13 @@ class FakeTemplateSource(Failing):
             text=self.texts[locator], origin=locator, suggested_name=locator.rpartition(":")[2].removesuffix(".yaml")
         )
 
+    def resolve(self, locator: str) -> ResolvedLocator:
+        self._maybe_fail()
+        return ResolvedLocator(locator=locator)
+
+    def exists(self, path: str) -> bool:
+        return path in self.texts
+
     def names(self) -> tuple[tuple[str, str], ...]:
         return tuple(sorted((locator.rpartition(":")[2], locator) for locator in self.texts))
 
@@ -38,6 +46,16 @@ class FakeTemplateParser(Failing):
         if text not in self.values:
             raise TemplateSyntaxError(f"{origin}: not a template", line=1, column=1)
         return ParsedTemplate(template=self.values[text])
+
+    def read(self, text: str, *, origin: str) -> Tree:
+        self.parse(text, origin=origin)
+        return Tree(Leaf(text, place=Place(origin, 1, 1)), origin=origin)
+
+    def decode(self, tree: Tree) -> ParsedTemplate:
+        return self.parse(self.write(tree), origin=tree.origin)
+
+    def write(self, tree: Tree) -> str:
+        return str(plain(tree.root))
 
 
 class FakeSeedWriter(Failing):

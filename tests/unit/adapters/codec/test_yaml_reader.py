@@ -14,7 +14,7 @@ from tests.strategies import templates
 from lima.adapters.codec import yaml_tree
 from lima.adapters.codec.scalars import plain_scalar, tagged_scalar
 from lima.adapters.codec.yaml_reader import YamlTemplateParser
-from lima.adapters.codec.yaml_tree import read_document
+from lima.adapters.codec.yaml_tree import read_tree
 from lima.domain.errors import TemplateSyntaxError
 from lima.domain.template import Template
 
@@ -144,8 +144,11 @@ def test_only_the_first_document_counts() -> None:
     assert _parse("cpus: 2\n---\n}{ no yaml at all").cpus == 2
 
 
-def test_a_byte_order_mark_is_no_part_of_a_key() -> None:
-    assert _parse("\ufeffcpus: 3").cpus == 3
+def test_a_byte_order_mark_makes_the_first_key_unknown_as_upstream_has_it_but_loudly() -> None:
+    parsed = YamlTemplateParser().parse("\ufeffcpus: 3\nmemory: 1GiB", origin="t.yaml")
+    assert (parsed.template.cpus, parsed.template.memory) == (None, "1GiB")
+    assert parsed.warnings == ("unknown key `\ufeffcpus` is ignored; did you mean `cpus`? (t.yaml:1)",)
+    assert _parse("\ufeff# nothing\n  cpus: 1").cpus == 1
 
 
 @settings(deadline=None, max_examples=30)
@@ -216,8 +219,8 @@ def test_a_misfit_inside_an_alias_is_placed_where_it_is_written() -> None:
 
 def test_a_missing_item_is_placed_at_what_is_around_it() -> None:
     assert _error("dns: 5").column == 6
-    document = read_document("a: {b: 1}")
-    assert document.place(("a", "nowhere", "at all")) == (1, 4)
+    tree = read_tree("a: {b: 1}", origin="t.yaml")
+    assert tree.place(("a", "nowhere", "at all")) == ("t.yaml", 1, 4)
 
 
 def test_tabs_get_advice() -> None:

@@ -2,13 +2,15 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from tests.resolving import resolved
 from tests.strategies import JANE
 
 from lima.adapters.codec.yaml_reader import YamlTemplateParser
-from lima.adapters.templates.source import MAX_BYTES, TemplateFiles
-from lima.domain.defaults import resolve
+from lima.adapters.filesystem.host_files import LocalHostFiles
+from lima.adapters.templates.source import MAX_BYTES, Reach, TemplateFiles
 from lima.domain.errors import LocatorError
 from lima.domain.host import HostFacts
 from lima.domain.machine import Arch
@@ -16,8 +18,8 @@ from lima.domain.machine import Arch
 BUILTIN = Path(__file__).parents[4] / "templates"
 
 
-def _nowhere(url: str, limit: int) -> bytes:
-    raise AssertionError(f"{url} must not be fetched ({limit})")
+def _nowhere(*question: object) -> NoReturn:
+    raise AssertionError(f"{question} must not be asked")
 
 
 @pytest.fixture
@@ -35,12 +37,9 @@ def host(tmp_path: Path) -> HostFacts:
 
 
 def _files(host: HostFacts, **changes: object) -> TemplateFiles:
-    arguments = {
-        "builtin_dirs": (host.working_dir + "/share", host.working_dir + "/missing"),
-        "fetch": _nowhere,
-        "stdin": lambda limit: b"",
-    } | changes
-    return TemplateFiles(host, **arguments)  # type: ignore[arg-type]
+    builtin = changes.pop("builtin_dirs", (host.working_dir + "/share", host.working_dir + "/missing"))
+    reach = Reach(**({"fetch": _nowhere, "ask": _nowhere, "stdin": lambda limit: b""} | changes))  # type: ignore[arg-type]
+    return TemplateFiles(host, builtin_dirs=builtin, files=LocalHostFiles(), reach=reach)  # type: ignore[arg-type]
 
 
 def test_a_template_by_name(host: HostFacts) -> None:
@@ -76,7 +75,7 @@ def test_the_old_form_warns(host: HostFacts) -> None:
 
 
 def test_an_unknown_template_is_answered_with_near_ones_or_all(host: HostFacts) -> None:
-    with pytest.raises(LocatorError, match="template `defualt` not found") as caught:
+    with pytest.raises(LocatorError, match="template `defualt.yaml` not found") as caught:
         _files(host).read("template:defualt")
     assert caught.value.hint == "did you mean `template:default`?"
     with pytest.raises(LocatorError) as caught:
@@ -166,15 +165,7 @@ def test_built_in_templates_create_an_instance_as_they_are(path: Path) -> None:
     assert text.startswith("# ")
     parsed = YamlTemplateParser().parse(text, origin=path.name)
     assert parsed.warnings == ()
-    resolution = resolve(
-        parsed.template,
-        default=None,
-        override=None,
-        facts=JANE,
-        instance_name="default",
-        creating_version="2.2.0",
-        instance_dir="/home/jane/.lima/default",
-    )
+    resolution = resolved(parsed.template)
     assert resolution.warnings == ()
     config = resolution.for_creation()
     assert config.images[-1].disk.location.startswith("bootstrap:")
@@ -184,14 +175,6 @@ def test_built_in_templates_create_an_instance_as_they_are(path: Path) -> None:
 @pytest.mark.parametrize("arch", list(Arch))
 def test_the_default_template_has_an_image_for_every_arch(arch: Arch) -> None:
     parsed = YamlTemplateParser().parse((BUILTIN / "default.yaml").read_text(encoding="utf-8"), origin="default.yaml")
-    config = resolve(
-        parsed.template,
-        default=None,
-        override=None,
-        facts=replace(JANE, arch=arch),
-        instance_name="default",
-        creating_version="2.2.0",
-        instance_dir="/home/jane/.lima/default",
-    ).for_creation()
+    config = resolved(parsed.template, facts=replace(JANE, arch=arch)).for_creation()
     assert config.images[-1].disk.location == "bootstrap:debian/trixie"
     assert all(image.arch == arch for image in config.images)

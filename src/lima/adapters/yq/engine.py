@@ -1,0 +1,107 @@
+"""The YamlQuery port on yaqpy."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from yaqpy.api import Yq
+from yaqpy.core.model.node import Kind, Node
+from yaqpy.options import JsonOptions, Limits, Options, SecurityPolicy, YamlOptions
+
+from lima.adapters.yq.layout import MARK, marked, unmarked
+from lima.domain.errors import YqError
+
+_LIMITS = Limits(
+    max_input_bytes=8 * 1024 * 1024,
+    max_depth=200,
+    max_alias_expansion=100_000,
+    max_steps=2_000_000,
+    timeout_seconds=20.0,
+)
+_YAML = Options(security=SecurityPolicy.strict(), limits=_LIMITS, yaml=YamlOptions())
+_EDIT = Options(security=SecurityPolicy.strict(), limits=_LIMITS, yaml=YamlOptions(compact_sequence_indent=True))
+_JSON = Options(
+    security=SecurityPolicy.strict(),
+    limits=_LIMITS,
+    input_format="json",
+    output_format="json",
+    unwrap_scalar=True,
+    json=JsonOptions(indent=0),
+    indent=0,
+)
+_MAX_EXPRESSION = 64 * 1024
+
+
+class YaqpyQuery:
+    """Nothing of the host is in reach of an expression."""
+
+    def __init__(self) -> None:
+        self._yq = Yq(_YAML, environ={})
+
+    def edit(self, expression: str, text: str) -> str:
+        """Raises: YqError."""
+
+        def run() -> str:
+            documents = self._documents(marked(text), _EDIT)
+            if not documents:
+                self._yq.compile(expression)
+                return text
+            for document in documents:
+                _keep_foot(document, mark=f"\n{MARK}")
+            results = self._yq.evaluate_nodes(expression, documents, options=_EDIT)
+            return unmarked(self._yq.dump(results, options=_EDIT))
+
+        return _guarded(expression, run)
+
+    def query(self, expression: str, text: str) -> str:
+        """Raises: YqError."""
+
+        def run() -> str:
+            documents = self._documents(text, _YAML)
+            for document in documents:
+                _keep_foot(document)
+            found = self._yq.dump(self._yq.evaluate_nodes(expression, documents, options=_YAML), options=_YAML)
+            return found if found.endswith("\n") or not found else found + "\n"
+
+        return _guarded(expression, run)
+
+    def query_json(self, expression: str, lines: str) -> str:
+        """Raises: YqError."""
+
+        def run() -> str:
+            return "".join(self._record(expression, line) for line in lines.splitlines() if line.strip())
+
+        return _guarded(expression, run)
+
+    def _record(self, expression: str, line: str) -> str:
+        data = json.dumps(_without_empty(json.loads(line)), ensure_ascii=False)
+        output = self._yq.evaluate(expression, data, options=_JSON).rstrip("\n")
+        return " ".join(output.split("\n")) + "\n" if output else ""
+
+    def _documents(self, text: str, options: Options) -> list[Node]:
+        return self._yq.load(text, options=options)
+
+
+def _keep_foot(document: Node, *, mark: str = "") -> None:
+    """A comment at the end of a document belongs to its last entry, so that what is added comes after it."""
+    if document.kind is Kind.MAPPING and document.content and document.foot_comment:
+        document.content[-2].foot_comment = document.foot_comment + mark
+        document.foot_comment = ""
+
+
+def _without_empty(value: Any) -> Any:
+    """Empty mappings go, and those that are empty without them."""
+    if isinstance(value, dict):
+        return {key: item for key, inner in value.items() if (item := _without_empty(inner)) != {}}
+    return [_without_empty(item) for item in value] if isinstance(value, list) else value
+
+
+def _guarded(expression: str, run: Callable[[], str]) -> str:
+    if len(expression) > _MAX_EXPRESSION:
+        raise YqError(f"the yq expression is longer than {_MAX_EXPRESSION} characters")
+    try:
+        return run()
+    except Exception as error:
+        message = str(error) or type(error).__name__
+        hint = "see `limactl yq-restrictions`" if "disabled" in message else ""
+        raise YqError(message, hint=hint) from error
