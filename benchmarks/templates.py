@@ -23,7 +23,7 @@ def rows() -> list[Row]:
     )
     files = FakeHostFiles(
         {
-            "/t/one.yaml": "base: three.yaml\nenv: {A: one}\nmounts:\n- location: \"~\"\n",
+            "/t/one.yaml": 'base: three.yaml\nenv: {A: one}\nmounts:\n- location: "~"\n',
             "/t/two.yaml": "provision:\n- mode: user\n  script: echo {{.Name}}\n",
             "/t/three.yaml": "portForwards:\n- guestPort: 80\n  hostPort: 8080\n",
         }

@@ -75,7 +75,7 @@ def test_the_old_form_warns(host: HostFacts) -> None:
 
 
 def test_an_unknown_template_is_answered_with_near_ones_or_all(host: HostFacts) -> None:
-    with pytest.raises(LocatorError, match="template `defualt.yaml` not found") as caught:
+    with pytest.raises(LocatorError, match=r"template `defualt\.yaml` not found") as caught:
         _files(host).read("template:defualt")
     assert caught.value.hint == "did you mean `template:default`?"
     with pytest.raises(LocatorError) as caught:
