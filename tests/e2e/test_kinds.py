@@ -53,7 +53,7 @@ def test_an_image_is_a_template_too(kinds: Home, tmp_path: Path) -> None:
     shutil.copyfile(kinds.file("debian-uefi", "basedisk"), image)
     filled = factories.read_plain(kinds.ok("template", "copy", "--fill", image, "-").out)
     kinds.ok("start", "--tty=false", image, timeout=COLD_S)
-    name = "debian-13"
+    name = "debian-13-amd64"
     assert filled["images"] == [{"location": image, "arch": "x86_64"}] == kinds.record(name)["config"]["images"]
     assert guest(kinds, name, "nproc") == str(filled["cpus"])
     assert guest(kinds, name, "echo $HOME") == filled["user"]["home"]
