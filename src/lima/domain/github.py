@@ -62,13 +62,12 @@ def parse_github(locator: str) -> GithubFile:
     for what, part in (("path", path), ("branch", branch)):
         if part and _climbs(part):
             raise LocatorError(f"{what} {quote(part)} in github: URL {quote(text)} escapes the repository")
-    return GithubFile(org, repo, posixpath.normpath(path), branch)
+    return GithubFile(org, repo, posixpath.normpath(path.lstrip("/")), branch)
 
 
 def _climbs(path: str) -> bool:
-    return posixpath.normpath("/./" + path.lstrip("/")) != posixpath.normpath(
-        "/" + posixpath.normpath(path.lstrip("/"))
-    )
+    cleaned = posixpath.normpath(path.lstrip("/"))
+    return cleaned == ".." or cleaned.startswith("../")
 
 
 def link_target(content: bytes, file: GithubFile) -> GithubFile | None:
@@ -80,7 +79,7 @@ def link_target(content: bytes, file: GithubFile) -> GithubFile | None:
     if not text or any(mark in text for mark in "\n :"):
         return None
     path = posixpath.normpath(posixpath.join(posixpath.dirname(file.path), text))
-    if text.startswith("/") or path == ".." or path.startswith("../"):
+    if text.startswith("/") or _climbs(path):
         raise LocatorError(f"symlink target {quote(text)} in {quote(file.raw_url)} escapes the repository")
     return file._replace(path=path)
 

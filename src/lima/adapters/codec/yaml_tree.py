@@ -131,6 +131,8 @@ class _Remarks:
                 self._above.append((line, ""))
         self._above.sort()
         self._next = 0
+        self._lines_beside = list(self._beside)
+        self._next_beside = 0
 
     def above(self, line: int) -> tuple[str, ...]:
         """What nobody has taken yet of the lines before `line`, comments beside something included."""
@@ -138,7 +140,11 @@ class _Remarks:
         while self._next < len(self._above) and self._above[self._next][0] < line:
             found.append(self._above[self._next])
             self._next += 1
-        found += [(other, self._beside.pop(other)) for other in list(self._beside) if other < line]
+        while self._next_beside < len(self._lines_beside) and self._lines_beside[self._next_beside] < line:
+            other = self._lines_beside[self._next_beside]
+            self._next_beside += 1
+            if other in self._beside:
+                found.append((other, self._beside.pop(other)))
         return tuple(comment for _, comment in sorted(found))
 
     def beside(self, line: int) -> str:
