@@ -1,6 +1,6 @@
 """Hypothesis strategies, built from the Model types, and the host that the tests play."""
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from hypothesis import strategies as st
@@ -77,3 +77,9 @@ def _values(shape: inspect.Type, marks: Any = ()) -> st.SearchStrategy[Any]:
             return st.dictionaries(TEXTS, st.booleans() | TEXTS, max_size=2)
         case _:
             return IP_ADDRESSES if Mark.IP_ADDRESS in marks else TEXTS
+
+
+PLAIN_TEMPLATES: st.SearchStrategy[dict[str, Any]] = models(Template).map(
+    lambda template: cast("dict[str, Any]", msgspec.to_builtins(template, str_keys=True))
+)
+"""Templates as a file states them: unset fields left out."""
