@@ -376,6 +376,7 @@ def test_what_is_known_of_a_running_guest_survives_a_damaged_file() -> None:
 
 def test_ascii_only_words_stay_bare() -> None:
     assert quote_word(string.ascii_letters + "@%+=:,./-_") == string.ascii_letters + "@%+=:,./-_"
+    assert quote_word("") == "''"
 
 
 # --- values of the quick path ----------------------------------------------------------------------------------------
