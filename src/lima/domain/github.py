@@ -24,6 +24,11 @@ class GithubFile(NamedTuple):
     branch: str = ""
 
     @property
+    def locator(self) -> str:
+        """The inverse of `parse_github`."""
+        return f"github:{self.org}/{self.repo}/{self.path}" + (f"@{self.branch}" if self.branch else "")
+
+    @property
     def raw_url(self) -> str:
         """Where the bytes are; `branch` must be known."""
         return f"https://raw.githubusercontent.com/{self.org}/{self.repo}/{self.branch}/{self.path}"
@@ -57,6 +62,8 @@ def parse_github(locator: str) -> GithubFile:
         raise LocatorError(f"repo {quote(repo)} in github: URL {quote(text)} escapes the org")
     if not path or path.endswith("/"):
         path += DEFAULT_FILE
+    elif posixpath.basename(path) in (".", ".."):
+        path += f"/{DEFAULT_FILE}"
     elif "." not in posixpath.basename(path)[1:]:
         path += ".yaml"
     for what, part in (("path", path), ("branch", branch)):
