@@ -146,3 +146,24 @@ GOOD_TEMPLATES: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     },
 )
 """Templates as a file states them, of which most break no rule."""
+
+_YAML_PIECES = st.sampled_from(
+    [
+        "a", "images", "base", "provision", "file", "mounts", "location", "9p", "<<", ": ", ":", "- ", "? ", "\n", "\n  ",
+        "{", "}", "[", "]", ", ", "&a ", "*a", "!!binary ", "!!python/name:os.system ", "!!int ", "!x ", "|", ">", "'", '"',
+        "# c", "---\n", "...\n", "%YAML 1.2\n", "\\u0000", "\\ud800", "~", "null", "true", "0x1F", "1e999999999", ".inf",
+        "9" * 30, "1.5e308", "{{.Name}}", "{{", "\t", "\r", "\0", "\ufeff", "\u2028", "\x85", "é", "\ud800",
+    ]
+)  # fmt: skip
+NASTY_TEXTS: st.SearchStrategy[str] = st.one_of(
+    st.lists(_YAML_PIECES, max_size=25).map("".join),
+    st.text(st.characters(exclude_categories=()), max_size=40),
+    st.binary(max_size=40).map(lambda raw: raw.decode(errors="surrogateescape")),
+)
+"""Texts of every kind: near misses of YAML, of Go templates and of locators, lone surrogates, any bytes."""
+
+NASTY_TEMPLATES: st.SearchStrategy[dict[str, Any]] = st.tuples(
+    models(Template).map(lambda template: msgspec.to_builtins(template, str_keys=True)),
+    st.dictionaries(st.sampled_from(Template.__struct_encode_fields__), ANY_VALUE | NASTY_TEXTS, max_size=3),
+).map(lambda drawn: drawn[0] | drawn[1])
+"""Templates with a few fields of any kind at all."""

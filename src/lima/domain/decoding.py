@@ -213,7 +213,8 @@ def described(data: object) -> str:
 
 def shown(text: str) -> str:
     """A text of the user's in double quotes, control characters escaped, long ones cut."""
-    return msgspec.json.encode(text if len(text) <= 80 else text[:79] + "…").decode()
+    short = text if len(text) <= 80 else text[:79] + "…"
+    return msgspec.json.encode(short.encode(errors="replace").decode()).decode()
 
 
 def _fits(value: int, shape: inspect.IntType) -> bool:

@@ -234,7 +234,7 @@ def is_image(locator: str) -> bool:
 
 
 def image_template(locator: str, facts: HostFacts) -> tuple[str, tuple[str, ...]]:
-    """The text of a template around one image, and warnings."""
+    """The text of a template around one image, and warnings. Raises: LocatorError for a name that is not UTF-8."""
     guest_os = _image_os(locator)
     arch = _image_arch(locator)
     warnings: tuple[str, ...] = ()
@@ -247,6 +247,8 @@ def image_template(locator: str, facts: HostFacts) -> tuple[str, tuple[str, ...]
     # a relative path would mean another file to the next command, in another directory
     remote = "://" in locator or locator.startswith(BOOTSTRAP)
     location = locator if remote else absolute_path(locator, facts)
+    if any("\ud800" <= rune <= "\udfff" for rune in location):
+        raise LocatorError("the image's name is not UTF-8", hint="rename the file: a template is a UTF-8 text")
     text = "os: {}\narch: {}\nimages:\n- location: {}\n  arch: {}\n".format(
         *(msgspec.json.encode(value).decode() for value in (guest_os, arch, location, arch))
     )

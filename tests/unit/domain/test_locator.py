@@ -208,6 +208,11 @@ def test_an_image_that_names_no_arch_is_taken_for_the_hosts() -> None:
     assert warnings == ("cannot determine image arch from URL `./amd64v3.img`; assuming `x86_64`",)
 
 
+def test_an_image_whose_name_is_not_utf_8_is_refused() -> None:
+    with pytest.raises(LocatorError, match="not UTF-8"):
+        image_template("./\udcff.img", JANE)
+
+
 def test_an_image_that_is_built_here_is_of_the_hosts_arch() -> None:
     text, warnings = image_template("bootstrap:debian/trixie", replace(JANE, arch=Arch.AARCH64))
     assert 'arch: "aarch64"' in text

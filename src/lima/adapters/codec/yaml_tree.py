@@ -23,6 +23,7 @@ except ImportError:  # PyYAML without libyaml
     from yaml import SafeLoader as _Loader  # type: ignore[assignment]
 
 MAX_BYTES = 4 * 1024 * 1024
+MAX_LINES = 1_000_000
 MAX_DEPTH = 64
 MAX_NODES = 200_000
 _COLLECTION_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq", "!")
@@ -37,6 +38,8 @@ def read_tree(text: str, *, origin: str = "", comments: bool = False) -> Tree:
     """
     if len(text) > MAX_BYTES or len(text.encode(errors="surrogatepass")) > MAX_BYTES:
         raise TemplateSyntaxError(f"exceeded the limit ({MAX_BYTES} bytes)")
+    if text.count("\n") + text.count("\r") > MAX_LINES:
+        raise TemplateSyntaxError(f"exceeded the limit ({MAX_LINES} lines)")
     _refuse_surrogates(text)
     has_bom = text.startswith(_BOM)
     text = text[1:] if has_bom else text
