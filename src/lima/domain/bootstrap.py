@@ -60,6 +60,11 @@ class BootstrapRecipe:
         return f"Debian {self.suite}{' with ' + ', '.join(variants) if variants else ''}, built from packages"
 
 
+def is_bootstrap(location: str) -> bool:
+    """Whether the location is of this scheme."""
+    return location.startswith(SCHEME)
+
+
 def parse_bootstrap(location: str, arch: str) -> BootstrapRecipe:
     """The recipe that a location names. Raises: LocatorError."""
     rest = location.removeprefix(SCHEME)

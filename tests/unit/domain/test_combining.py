@@ -103,5 +103,8 @@ def test_other_lists_stay_and_what_is_no_list_is_left_to_the_decoder() -> None:
 @given(st.lists(st.sampled_from(["a", "b", "c", "*"]) | st.fixed_dictionaries({"name": st.sampled_from(["a", "*"])})))
 def test_one_entry_of_each_key_is_left_where_the_first_stood(disks: list[Any]) -> None:
     names = [disk if isinstance(disk, str) else disk["name"] for disk in disks]
-    left = [disk if isinstance(disk, str) else disk["name"] for disk in _combined({"additionalDisks": disks})["additionalDisks"]]
+    left = [
+        disk if isinstance(disk, str) else disk["name"]
+        for disk in _combined({"additionalDisks": disks})["additionalDisks"]
+    ]
     assert left == [name for name in dict.fromkeys(names) if name != "*"]

@@ -70,7 +70,9 @@ def test_a_printed_list_reads_back(items: tuple[str, ...]) -> None:
     ],
 )
 def test_a_mount_is_a_directory_of_the_host_at_the_same_path(text: str, location: str, writable: bool) -> None:
-    assert parse_mount(text, JANE) == Mount(location=location, mount_point=location, writable=writable)
+    mount = Mount(location=location, mount_point=location, writable=writable)
+    assert parse_mount(text, JANE) == mount
+    assert parse_mount(format_mount(mount), JANE) == mount
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lima.domain.boot_facts import BootFacts, decode_boot_facts, encode_boot_facts
-from lima.domain.bootstrap import Boot, Init, Kind, parse_bootstrap, recipe_digest, without_credentials
+from lima.domain.bootstrap import Boot, Init, Kind, is_bootstrap, parse_bootstrap, recipe_digest, without_credentials
 from lima.domain.cidata import HostKeyPair, SeedRequest, render_cloud_config, render_seed
 from lima.domain.config import CaCerts, InstanceConfig, Provision, ProvisionMode, User
 from lima.domain.doctor import DoctorReport, PackageManager, install_command
@@ -129,6 +129,11 @@ def test_recipes_that_are_refused(location: str) -> None:
     with pytest.raises(LocatorError) as caught:
         parse_bootstrap(location, "x86_64")
     assert "bootstrap:" in caught.value.hint
+
+
+def test_recipes_have_a_scheme_of_their_own() -> None:
+    assert is_bootstrap("bootstrap:tiny")
+    assert not is_bootstrap("https://h/bootstrap:tiny")
 
 
 def test_recipes_have_a_mirror_and_a_description() -> None:

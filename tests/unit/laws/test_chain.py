@@ -21,7 +21,7 @@ def _filled(chain: Chain, text: str) -> str:
     try:
         return chain.filled(text)
     except TemplateInvalidError:
-        assume(False)  # noqa: FBT003
+        assume(False)
         raise
 
 

@@ -5,10 +5,8 @@ from typing import Any
 
 import pytest
 from hypothesis import example, given
-from hypothesis import strategies as st
 
 from lima.adapters.codec.networks_reader import YamlNetworksParser
-from lima.adapters.codec.yaml_reader import YamlTemplateParser
 from lima.adapters.codec.yaml_tree import read_tree
 from lima.adapters.codec.yaml_writer import write_tree, write_value
 from lima.adapters.gotemplate.engine import GotplTemplates
