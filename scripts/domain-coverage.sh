@@ -6,7 +6,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 export COVERAGE_FILE="$scratch/data"
 # the same examples in every run: what is covered must not depend on luck
-export HYPOTHESIS_PROFILE="${HYPOTHESIS_PROFILE:-ci}"
+export HYPOTHESIS_PROFILE="${HYPOTHESIS_PROFILE:-steady}"
 
 "$python" -m pytest -q tests/unit --cov=lima.domain --cov-branch --cov-report= || exit
 "$python" -m coverage report --show-missing --skip-covered --fail-under=100 && exit

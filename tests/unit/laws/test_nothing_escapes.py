@@ -45,6 +45,13 @@ def test_any_text_is_read_and_written_or_refused(text: str) -> None:
         assert repr(plain(again.root)) == repr(plain(tree.root))
 
 
+@given(ANY_VALUE)
+@example(["-"])
+@example({"-": ["?", ":", "- ", "#", "-"]})
+def test_any_value_that_is_written_reads_back(value: object) -> None:
+    assert repr(plain(read_tree(write_value(value)).root)) == repr(value)
+
+
 @given(NASTY_TEXTS)
 def test_any_text_is_a_file_of_networks_or_refused(text: str) -> None:
     with suppress(TemplateSyntaxError):
