@@ -28,7 +28,7 @@ def simple(text: str, variables: Mapping[str, object]) -> str | None:
         position = action.end()
         if trims:
             literal = literal.lstrip(_SPACE)
-        value = _value(action[2].strip(_SPACE), variables)
+        value = _value(action[2], variables)
         if value is None:
             return None
         trims = action[3] is not None
@@ -40,12 +40,13 @@ def simple(text: str, variables: Mapping[str, object]) -> str | None:
 
 
 def _value(action: str, variables: Mapping[str, object]) -> str | None:
-    if _COMMENT.fullmatch(action):
+    if _COMMENT.fullmatch(action):  # only without blanks around it, which Go refuses
         return ""
-    if not _FIELD.fullmatch(action):
+    field = action.strip(_SPACE)
+    if not _FIELD.fullmatch(field):
         return None
     value: object = variables
-    for name in action[1:].split("."):
+    for name in field[1:].split("."):
         if isinstance(value, Mapping):
             value = value.get(name)
         elif value is not None:
