@@ -47,7 +47,9 @@ class GotplTemplates:
             allow_functions=added, allow_custom_lookup=True, max_template_chars=MAX_TEXT, default_budget=_BUDGET
         )
         try:
-            template = gotpl.Environment(functions=added, sandbox=sandbox, budget=_BUDGET).from_string(text)
+            template = gotpl.Environment(functions=added, sandbox=sandbox, budget=_BUDGET).from_string(
+                text, name="format"
+            )
         except Exception as error:
             raise GoTemplateError(_sentence(error), stage="parse") from error
         try:

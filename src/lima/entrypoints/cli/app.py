@@ -98,7 +98,14 @@ COMMANDS = {
     "list": Command(
         target="lima.entrypoints.cli.help_only:list_instances",
         summary="List instances of Lima",
-        examples=(("limactl list", ""), ("limactl list --json | jq .status", ""), ("limactl list -q", "names only")),
+        examples=(
+            ("limactl list", ""),
+            ("limactl list -q", "names only"),
+            ("limactl list --json | jq .status", ""),
+            ("limactl list --format '{{.Name}} {{.Dir}}'", "--list-fields shows the names"),
+            ("limactl list --filter '.status == \"Running\"'", "a yq expression"),
+            ("limactl list --yq .config.memory", ""),
+        ),
     ),
     "validate": Command(
         target=f"{TEMPLATE}:validate",
