@@ -86,3 +86,10 @@ def summarise(name: str) -> Summary:
     parser = factories_templates.template_parser()
     resolve = factories_templates.resolve_instance(instances, parser, facts, survey)
     return factories.summarise_instance(instances, resolve)(name)
+
+
+def run_yq(words: list[str]) -> int:
+    """The command line of yq itself; the exit status."""
+    from lima.adapters.yq.command import run_yq
+
+    return run_yq(words)

@@ -8,6 +8,7 @@ from yaqpy.api import Yq
 from yaqpy.core.model.node import Kind, Node
 from yaqpy.options import JsonOptions, Limits, Options, SecurityPolicy, YamlOptions
 
+from lima.adapters.yq import operators  # noqa: F401  adds `eval`, and says that `load` is disabled
 from lima.adapters.yq.layout import MARK, marked, unmarked
 from lima.domain.errors import YqError
 from lima.domain.instance import quote

@@ -146,6 +146,14 @@ COMMANDS = {
             ),
         },
     ),
+    "yq": Command(
+        target="lima.entrypoints.cli.help_only:yq",
+        summary="The program yq, version 4: limactl yq [flags] [EXPRESSION] [FILE...]",
+        examples=(
+            ("limactl yq .cpus my.yaml", ""),
+            ("limactl yq -i '.cpus = 4' my.yaml", "files and the environment are in its reach"),
+        ),
+    ),
     "yq-restrictions": Command(
         target=f"{TEMPLATE}:yq_restrictions", summary="Show what yq expressions may not do here"
     ),

@@ -8,6 +8,7 @@ from lima.entrypoints.cli import listing
 from lima.entrypoints.cli import shell as shell_command
 from lima.entrypoints.cli.context import current
 from lima.entrypoints.cli.list_request import ListRequest
+from lima.wiring import quick
 
 Flag = Annotated[bool, Parameter(negative=())]
 
@@ -86,3 +87,17 @@ def shell(
     """
     options, _ = current()
     return shell_command.run(list(words), options)
+
+
+def yq(*words: str) -> int:
+    """The program yq, version 4: limactl yq [flags] [EXPRESSION] [FILE...]
+
+    `limactl yq -h` shows its own flags. Unlike expressions elsewhere (`limactl yq-restrictions`), it may read files
+    and the environment.
+
+    Parameters
+    ----------
+    words
+        An expression, and files; standard input where none is named.
+    """
+    return quick.run_yq(list(words))

@@ -29,6 +29,8 @@ See `limactl shell --help` for further information.
 def limactl(argv: list[str] | None = None) -> int:
     """The whole program: the exit status."""
     words = sys.argv[1:] if argv is None else argv
+    if argv is None and os.path.basename(sys.argv[0]).partition(".")[0] == "yq":
+        words = ["yq", *words]  # a link by that name
     try:
         return _run(words)
     except KeyboardInterrupt:
@@ -59,6 +61,10 @@ def _run(words: list[str]) -> int:
         from lima.entrypoints.hostagent.main import main as hostagent
 
         return hostagent(words[1:])
+    if words[:1] == ["yq"]:
+        from lima.wiring.quick import run_yq
+
+        return run_yq(words[1:])
     if words in (["-v"], ["--version"]):
         from lima._version import __version__
 
