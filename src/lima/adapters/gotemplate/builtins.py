@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from urllib.parse import quote_plus
 
 from lima.adapters.gotemplate.printing import printable, sprint, sprintf, sprintln
-from lima.adapters.gotemplate.values import GoMap, NilList, NilMap, NilPointer, Pointer, Struct, behind, is_nil
+from lima.adapters.gotemplate.values import MISSING, GoMap, NilList, NilMap, NilPointer, Pointer, Struct, behind, is_nil
 
 _HTML = str.maketrans({"\0": "\ufffd", '"': "&#34;", "'": "&#39;", "&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _JS = {"\\": r"\\", "'": r"\'", '"': r"\"", "<": r"\u003C", ">": r"\u003E", "&": r"\u0026", "=": r"\u003D"}
@@ -120,7 +120,7 @@ def _index(item: object, *indexes: object) -> object:
             item = sequence[at]
         else:
             raise GoError("can't index item of this type")
-    return item
+    return MISSING if item is None else item  # fields of nothing that a function gave are nothing, and no error
 
 
 def _position(index: object) -> int:
