@@ -28,6 +28,7 @@ from lima.testing.contracts.small import (
     SummaryCacheContract,
 )
 from lima.testing.contracts.templates import SeedWriterContract, TemplateParserContract, TemplateSourceContract
+from lima.testing.contracts.texts import GoTemplatesContract, YamlQueryContract
 
 __all__ = [
     "AcceleratorProbeContract",
@@ -35,6 +36,7 @@ __all__ = [
     "ClockContract",
     "DiskToolContract",
     "EventSinkContract",
+    "GoTemplatesContract",
     "HostAgentClientContract",
     "HostInspectorContract",
     "HypervisorContract",
@@ -52,4 +54,5 @@ __all__ = [
     "TemplateParserContract",
     "TemplateSourceContract",
     "TransportContract",
+    "YamlQueryContract",
 ]
