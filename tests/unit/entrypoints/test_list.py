@@ -8,12 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lima.application.start_instance import StartOutcome
 from lima.domain.errors import CommandError
-from lima.entrypoints.cli import listing
+from lima.entrypoints.cli import lifecycle, listing
 from lima.entrypoints.cli.app import run as run_app
+from lima.entrypoints.cli.context import CONTEXT
 from lima.entrypoints.cli.globals import GlobalOptions
 from lima.entrypoints.cli.list_request import ListRequest, parse
 from lima.entrypoints.cli.main import limactl
+from lima.entrypoints.cli.output import Log
 
 IMAGE = "images:\n- location: /x.raw\n  arch: x86_64\n"
 FIELDS = (
@@ -194,6 +197,13 @@ def test_a_message_that_cannot_be_rendered_breaks_the_instance(
     assert record["status"] == "Broken"
     assert reason in record["errors"][0]
     assert "has errors" in shown.err
+
+
+def test_start_shows_the_rendered_message(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    CONTEXT.set((GlobalOptions(), Log(GlobalOptions())))
+    outcome = StartOutcome(name="web", already_running=False, ssh_port=1, message="Log in to {{.Name}}\n", plain=False)
+    assert lifecycle._ready(outcome) == 0
+    assert capsys.readouterr().err.endswith("\nLog in to web (3)\n")
 
 
 WORDS = st.lists(
