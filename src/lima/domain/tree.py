@@ -32,6 +32,12 @@ class OddKey(str):
     __slots__ = ()
 
 
+class TaggedInt(int):
+    """A number with the tag `!!int`. Upstream's reader takes it where a text is expected, never where a number is."""
+
+    __slots__ = ()
+
+
 class Leaf(NamedTuple):
     """A scalar. `source` is how it was written, empty where it spans lines or was not read from a file."""
 

@@ -8,6 +8,9 @@ import binascii
 import math
 import re
 
+from lima.domain.decoding import scalar_text
+from lima.domain.tree import TaggedInt
+
 Scalar = str | int | float | bool | None
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
@@ -30,31 +33,38 @@ def plain_scalar(text: str) -> Scalar:
     return text if number is None else number
 
 
-def tagged_scalar(text: str, tag: str, *, is_quoted: bool = False) -> Scalar:
-    """The value of a scalar with a tag. Raises: ValueError for a tag that means nothing here, or does not fit.
+def tagged_scalar(text: str, tag: str, *, is_plain: bool = True) -> Scalar:
+    """The value of a scalar with a tag, which upstream's reader applies to what the scalar means without it: quotes
+    make no difference to `!!bool "true"`, and a tag of somebody's own changes nothing.
 
-    Quotes make a text of anything: upstream takes no number from `!!int "2"`.
+    Raises: ValueError for a value that does not fit its tag.
     """
     kind = tag.removeprefix(_CORE)
-    if kind in ("!", "str", "timestamp"):
+    if kind == "!":
         return text
     if kind == "binary":
         try:
             return base64.b64decode("".join(text.split()), validate=True).decode()
         except (binascii.Error, ValueError):
             raise ValueError("the value of !!binary must be the base64 form of a UTF-8 text") from None
-    value = text if is_quoted else plain_scalar(text)
+    value = plain_scalar(text) if is_plain or kind in ("bool", "int", "float") else text
     match kind, value:
-        case ("null", None) | ("bool", bool()):
-            return value
+        case ("null", _):
+            return None
+        case ("str", None):
+            return ""
+        case ("str", bool() | int() | float()):
+            return scalar_text(value)
         case ("int", int()) if not isinstance(value, bool):
-            return value
+            return TaggedInt(value)
         case ("float", int() | float()) if not isinstance(value, bool):
             return float(value)
-        case ("null" | "bool" | "int" | "float", _):
+        case ("bool", bool()):
+            return value
+        case ("bool" | "int" | "float" | "timestamp", _):
             raise ValueError(f"the value does not fit its tag !!{kind}")
         case _:
-            raise ValueError(f"tag {tag[:60]!r} is not known here")
+            return value
 
 
 def _number(text: str) -> int | float | None:
