@@ -5,6 +5,9 @@ import re
 _TRIPLE = re.compile(r"([0-9]+)\.([0-9]+)\.([0-9]+)")
 _SEMVER = re.compile(r"([0-9]+)\.([0-9]+)\.([0-9]+)(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?")
 
+_MOST_DIGITS = 18
+"""Of a number that certainly fits 64 bits."""
+
 Triple = tuple[int, int, int]
 
 
@@ -35,12 +38,26 @@ def is_older(tool: str, required: str) -> bool:
 
 
 def minimum_version_problem(text: str) -> str:
-    """Why `text` cannot be a minimum version, or empty."""
-    numbers = text.removeprefix("v").split("+", 1)[0].split("-", 1)[0].split(".", 2)
+    """Why `text` cannot be a minimum version of Lima, or empty."""
+    return semver_problem(text.removeprefix("v").partition("-")[0].removesuffix(".m"))
+
+
+def semver_problem(text: str) -> str:
+    """Why `text` is no semantic version, in upstream's words, or empty."""
+    rest, _, metadata = text.partition("+")
+    release, _, pre_release = rest.partition("-")
+    numbers = release.split(".", 2)
     if len(numbers) < 3:
-        return f"{text} is not in dotted-tri format"
-    bad = next((number for number in numbers if not re.fullmatch(r"[+-]?[0-9]{1,18}", number)), None)
-    return f'strconv.ParseInt: parsing "{bad}": invalid syntax' if bad is not None else ""
+        return f"{release} is not in dotted-tri format"
+    for what, part in (("pre-release", pre_release), ("metadata", metadata)):
+        if not re.fullmatch(r"[0-9A-Za-z.-]*", part):
+            return f"failed to validate {what}: {part} is not a valid semver identifier"
+    for number in numbers:
+        if not re.fullmatch(r"[+-]?[0-9]+", number):
+            return f'strconv.ParseInt: parsing "{number}": invalid syntax'
+        if len(number.lstrip("+-0")) > _MOST_DIGITS:
+            return f'strconv.ParseInt: parsing "{number}": value out of range'
+    return ""
 
 
 def greater_minimum(left: str, right: str) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lima.domain.versions import at_least, is_older, minimum_version_problem
+from lima.domain.versions import at_least, is_older, minimum_version_problem, semver_problem
 
 
 @pytest.mark.parametrize(
@@ -49,9 +49,21 @@ def test_a_template_may_ask_for_a_newer_tool(tool: str, required: str, older: bo
         ("v1.2.3-beta+meta", ""),
         ("2", "2 is not in dotted-tri format"),
         ("latest", "latest is not in dotted-tri format"),
+        ("v2", "2 is not in dotted-tri format"),
+        ("2.2-rc.1", "2.2 is not in dotted-tri format"),
+        ("", " is not in dotted-tri format"),
+        ("2.2.0.m", ""),
+        ("2.2.0+a!", "failed to validate metadata: a! is not a valid semver identifier"),
+        ("1.2.99999999999999999999", 'strconv.ParseInt: parsing "99999999999999999999": value out of range'),
         ("2.2.0.1", 'strconv.ParseInt: parsing "0.1": invalid syntax'),
         ("a.b.c", 'strconv.ParseInt: parsing "a": invalid syntax'),
     ],
 )
 def test_a_minimum_version_is_three_numbers(text: str, problem: str) -> None:
     assert minimum_version_problem(text) == problem
+
+
+def test_versions_of_programs_are_taken_as_they_are() -> None:
+    assert semver_problem("8.2.0-rc.1+x") == ""
+    assert semver_problem("v8.2.0") == 'strconv.ParseInt: parsing "v8": invalid syntax'
+    assert semver_problem("8.2.0-ä") == "failed to validate pre-release: ä is not a valid semver identifier"
