@@ -8,6 +8,7 @@ Items of a list are opaque here: upstream also appends lists *inside* items that
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from lima.domain.decoding import scalar_text
 from lima.domain.errors import TemplateInvalidError, TemplateSyntaxError
 from lima.domain.instance import quote
 from lima.domain.tree import Entry, Item, Leaf, List, Map, Node, Path, Place, Tree, child, is_null, plain, text_of, walk
@@ -25,7 +26,7 @@ class Reference(NamedTuple):
     locator: str
     place: Place
     path: Path
-    digest: str = ""
+    has_digest: bool = False
 
 
 def bases(tree: Tree) -> tuple[Reference, ...]:
@@ -41,7 +42,7 @@ def bases(tree: Tree) -> tuple[Reference, ...]:
 
 def _reference(node: Node, path: Path) -> Reference:
     if isinstance(node, Map):
-        return Reference(str(plain(node.find("url")) or ""), node.place, path, text_of(node.find("digest")))
+        return Reference(str(plain(node.find("url")) or ""), node.place, path, not is_null(node.find("digest")))
     if isinstance(node, List):
         raise _misfit(node.place, "sequence was used where mapping is expected")
     return Reference("" if node.value is None else str(node.value), node.place, path)
@@ -161,7 +162,7 @@ def _maps(ours: Map, theirs: Map, path: Path) -> Map:
 def _both(ours: Node, theirs: Node, path: Path) -> Node:
     greater = _GREATER.get(path)
     if greater is not None:
-        mine, other = text_of(ours), text_of(theirs)
+        mine, other = _version(ours), _version(theirs)
         return theirs if not mine or (other and greater(other, mine) == other != mine) else ours
     if isinstance(ours, Leaf):
         return ours
@@ -170,6 +171,10 @@ def _both(ours: Node, theirs: Node, path: Path) -> Node:
     if isinstance(theirs, List):
         return _lists(ours, theirs, path)
     return ours if is_null(theirs) else List((*ours.items, Item(theirs, theirs.place)), place=ours.place)
+
+
+def _version(node: Node) -> str:
+    return scalar_text(node.value) if isinstance(node, Leaf) and node.value is not None else ""
 
 
 def _under_map(ours: Map, theirs: Node, path: Path) -> Node:
@@ -222,9 +227,16 @@ def scripts(tree: Tree) -> tuple[Reference, ...]:
     for index, item in enumerate(steps.items if isinstance(steps, List) else ()):
         step = item.value
         file = step.find("file") if isinstance(step, Map) else None
-        if isinstance(step, Map) and not is_null(file) and not text_of(step.find(_target(step))):
+        if isinstance(step, Map) and not is_null(file) and not _has_text(step):
             found.append(_reference(file or Leaf(None), ("provision", index, "file")))
     return tuple(found)
+
+
+def _has_text(step: Map) -> bool:
+    """An empty `script` is none; `content` and `expression` may be empty."""
+    target = _target(step)
+    own = step.find(target)
+    return not is_null(own) and (target != "script" or plain(own) != "")
 
 
 def _target(step: Map) -> str:
@@ -253,7 +265,7 @@ def _inlined(step: Node, text: str | None, *, probe: bool) -> Node:
         return step
     target = "script" if probe else _target(step)
     own = step.entry(target)
-    if own is not None and (text is not None or (probe and not text_of(own.value))):
+    if own is not None and (text is not None or (probe and plain(own.value) == "")):
         raise TemplateSyntaxError(
             f"failed to unmarshal YAML ({file.place.origin}): [{file.place.line}:{file.place.column}] mapping key"
             f' "{target}" already defined at [{own.place.line}:{own.place.column}]',

@@ -147,6 +147,9 @@ def network_problems(
 ) -> Iterator[Problem]:
     """`networks` are filled; `paths` tells what is at each `socket`."""
     first: dict[str, int] = {}
+    named = next((index for index, network in enumerate(networks) if network.lima), None)
+    if known.problem and named is not None:
+        yield Problem(path=f"networks[{named}].lima", message=known.problem)
     for index, network in enumerate(networks):
         field = f"networks[{index}]"
         yield from _attachment_problems(network, field, host_os, known, paths)
@@ -164,10 +167,8 @@ def network_problems(
 def _attachment_problems(
     network: Network, field: str, host_os: HostOS, known: KnownNetworks, paths: Mapping[str, PathState]
 ) -> Iterator[Problem]:
-    if network.lima:
-        if known.problem:
-            yield Problem(path=f"{field}.lima", message=known.problem)
-        elif network.lima not in known.modes:
+    if network.lima and not known.problem:
+        if network.lima not in known.modes:
             yield Problem(path=f"{field}.lima", message=f"network {quote(network.lima)} is not defined")
         elif known.modes[network.lima] != USER_V2 and host_os != HostOS.DARWIN:
             yield field_problem(f"{field}.lima", "is only supported on macOS right now")
