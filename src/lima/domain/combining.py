@@ -27,7 +27,7 @@ def combined(tree: Tree) -> Tree:
             continue
         items = _combined(entry.value.items, key_of, fill)
         if items != entry.value.items:
-            top = top.put(entry._replace(value=List(items, place=entry.value.place)))
+            top = top.put(entry._replace(value=entry.value.having(items)))
     return tree if top is written else tree._replace(root=top)
 
 

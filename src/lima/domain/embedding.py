@@ -42,10 +42,10 @@ def bases(tree: Tree) -> tuple[Reference, ...]:
 
 def _reference(node: Node, path: Path) -> Reference:
     if isinstance(node, Map):
-        return Reference(str(plain(node.find("url")) or ""), node.place, path, not is_null(node.find("digest")))
+        return Reference(_text(node.find("url")), node.place, path, not is_null(node.find("digest")))
     if isinstance(node, List):
         raise _misfit(node.place, "sequence was used where mapping is expected")
-    return Reference("" if node.value is None else str(node.value), node.place, path)
+    return Reference(_text(node), node.place, path)
 
 
 def _misfit(place: Place, message: str) -> TemplateSyntaxError:
@@ -60,11 +60,21 @@ def _misfit(place: Place, message: str) -> TemplateSyntaxError:
 def with_bases(tree: Tree, locators: tuple[str, ...]) -> Tree:
     """`base` as a list of these; without any, no `base`."""
     if not locators:
-        return tree._replace(root=tree.top.without("base"))
+        return tree._replace(root=_without_base(tree.top))
     node = List(tuple(Item(Leaf(locator)) for locator in locators))
     entry = tree.top.entry("base")
     kept = entry._replace(value=node, remark="") if entry is not None else Entry("base", node)
     return tree._replace(root=tree.top.put(kept))
+
+
+def _without_base(top: Map) -> Map:
+    """A comment at the very top that a blank line sets apart is about the file, not about `base`: it stays."""
+    rest = top.without("base").entries
+    first = top.entries[0] if top.entries else None
+    if first is None or first.key != "base" or "" not in first.head or not rest:
+        return top.having(rest)
+    about = first.head[: len(first.head) - first.head[::-1].index("")]
+    return top.having((rest[0]._replace(head=(*about, *rest[0].head)), *rest[1:]))
 
 
 def relocated(tree: Tree, absolute: Callable[[str], str]) -> Tree:
@@ -81,14 +91,14 @@ def relocated(tree: Tree, absolute: Callable[[str], str]) -> Tree:
         if steps is not None and isinstance(steps.value, List):
             moved = tuple(item._replace(value=_with_file(item.value, absolute)) for item in steps.value.items)
             if moved != steps.value.items:
-                top = top.put(steps._replace(value=List(moved, place=steps.value.place)))
+                top = top.put(steps._replace(value=steps.value.having(moved)))
     return tree if top is written else tree._replace(root=top)
 
 
 def _each(node: Node, absolute: Callable[[str], str]) -> Node:
     if isinstance(node, List):
         items = tuple(item._replace(value=_moved(item.value, absolute)) for item in node.items)
-        return node if items == node.items else List(items, place=node.place)
+        return node if items == node.items else node.having(items)
     return _moved(node, absolute)
 
 
@@ -98,7 +108,7 @@ def _moved(node: Node, absolute: Callable[[str], str]) -> Node:
         return node if is_null(url) else node.put_value("url", _moved(url or Leaf(None), absolute))
     if isinstance(node, List):
         return node
-    old = "" if node.value is None else str(node.value)
+    old = _text(node)
     new = absolute(old)
     return node if new == old else Leaf(new, place=node.place)
 
@@ -119,10 +129,27 @@ def merged(template: Tree, base: Tree) -> Tree:
 
     Raises: TemplateInvalidError where a list of the base meets a mapping with entries.
     """
+    if not base.top.entries:
+        return template._replace(foot=(*template.foot, *base.foot))
+    theirs = _in_lines(base.top, {})
     if not template.top.entries:
-        return base._replace(root=base.top, origin=template.origin, foot=(*template.foot, *base.foot))
-    root = _maps(template.top, base.top, ())
-    return template._replace(root=_rebound(root, base.top, root) if base.has_aliases else root)
+        return base._replace(root=theirs, origin=template.origin, foot=(*template.foot, *base.foot))
+    root = _maps(template.top, theirs, ())
+    return template._replace(root=_rebound(root, theirs, root) if base.has_aliases else root)
+
+
+def _in_lines(node: Map, done: dict[int, Map]) -> Map:
+    """The mappings of a base as upstream adds them: on lines of their own, lists and what is in them as they were.
+
+    `done` keeps what stands in two places, by aliases, one object.
+    """
+    if id(node) not in done:
+        entries = tuple(
+            entry._replace(value=_in_lines(entry.value, done)) if isinstance(entry.value, Map) else entry
+            for entry in node.entries
+        )
+        done[id(node)] = Map(entries, place=node.place) if entries else node
+    return done[id(node)]
 
 
 def _rebound(node: Node, base: Node, merged_root: Map) -> Map:
@@ -156,13 +183,13 @@ def _maps(ours: Map, theirs: Map, path: Path) -> Map:
         entries.append(
             entry if other is None else entry._replace(value=_both(entry.value, other.value, (*path, entry.key)))
         )
-    return Map((*entries, *additions.values()), place=ours.place)
+    return ours.having((*entries, *additions.values()))
 
 
 def _both(ours: Node, theirs: Node, path: Path) -> Node:
     greater = _GREATER.get(path)
     if greater is not None:
-        mine, other = _version(ours), _version(theirs)
+        mine, other = _text(ours), _text(theirs)
         return theirs if not mine or (other and greater(other, mine) == other != mine) else ours
     if isinstance(ours, Leaf):
         return ours
@@ -170,10 +197,11 @@ def _both(ours: Node, theirs: Node, path: Path) -> Node:
         return _under_map(ours, theirs, path)
     if isinstance(theirs, List):
         return _lists(ours, theirs, path)
-    return ours if is_null(theirs) else List((*ours.items, Item(theirs, theirs.place)), place=ours.place)
+    return ours if is_null(theirs) else ours.having((*ours.items, Item(theirs, theirs.place)))
 
 
-def _version(node: Node) -> str:
+def _text(node: Node | None) -> str:
+    """What a text field holds where the file has `node`."""
     return scalar_text(node.value) if isinstance(node, Leaf) and node.value is not None else ""
 
 
@@ -193,13 +221,13 @@ def _under_map(ours: Map, theirs: Node, path: Path) -> Node:
 
 def _lists(ours: List, theirs: List, path: Path) -> List:
     if path == ("dns",):
-        return ours if ours.items else theirs
+        return ours if ours.items or not theirs.items else ours.having(theirs.items)
     if path[0] in _BASE_FIRST:
-        return List((*theirs.items, *ours.items), place=ours.place)
+        return theirs.having((*theirs.items, *ours.items))
     items = (*ours.items, *theirs.items)
     if path == ("mountTypesUnsupported",):
         items = tuple(_distinct(items))
-    return ours if items == ours.items else List(items, place=ours.place)
+    return ours if items == ours.items else ours.having(items)
 
 
 def _distinct(items: tuple[Item, ...]) -> Iterator[Item]:
@@ -255,7 +283,7 @@ def inlined(tree: Tree, texts: dict[Path, str]) -> Tree:
             for index, item in enumerate(steps.value.items)
         )
         if items != steps.value.items:
-            top = top.put(steps._replace(value=List(items, place=steps.value.place)))
+            top = top.put(steps._replace(value=steps.value.having(items)))
     return tree if top is written else tree._replace(root=top)
 
 
@@ -275,14 +303,9 @@ def _inlined(step: Node, text: str | None, *, probe: bool) -> Node:
         )
     if text is None:
         return step
-    return Map(
-        tuple(
-            entry._replace(key=target, source="", value=Leaf(script_text(text), place=file.value.place))
-            if entry is file
-            else entry
-            for entry in step.entries
-        ),
-        place=step.place,
+    leaf = Leaf(script_text(text), "" if text else "''", file.value.place)
+    return step.having(
+        tuple(entry._replace(key=target, source="", value=leaf) if entry is file else entry for entry in step.entries)
     )
 
 

@@ -15,7 +15,7 @@ from lima.domain.defaults import Resolution
 from lima.domain.edits import disk_shrink_problems
 from lima.domain.errors import LimaError, TemplateInvalidError, TemplateSyntaxError
 from lima.domain.host import HostFacts
-from lima.domain.instance import EXISTING_INSTANCE_FILES
+from lima.domain.instance import EXISTING_INSTANCE_FILES, quote
 from lima.domain.machine import Arch, HostOS
 from lima.ports.template_reader import TemplateText
 from lima.testing.fakes.host_files import FakeHostFiles
@@ -95,7 +95,8 @@ class _Case:
     def embedded(self) -> Embedded:
         text = self.case["files"][self.main]
         if self.case.get("embed") is False:
-            return Embedded(text=text, tree=self.parser.read(text, origin=self.main))
+            origin = f"main file {quote(f'{self.directory}/lima.yaml')}"
+            return Embedded(text=text, tree=self.parser.read(text, origin=origin))
         return self.embed(TemplateText(text=text, origin=self.main, locator=self.main))
 
     def examined(self, embedded: Embedded) -> tuple[Resolution, tuple[str, ...]]:
@@ -103,6 +104,11 @@ class _Case:
             self.name, embedded.text, tree=embedded.tree, version=self.creating_version, origin=self.main
         )
         return examined.resolution, examined.warnings
+
+
+def embedded_text(case: dict[str, Any]) -> str:
+    """The text of the main file once its bases and files are part of it. Raises: LimaError."""
+    return _Case(case).embedded().text
 
 
 def run_config_case(case: dict[str, Any]) -> Found:

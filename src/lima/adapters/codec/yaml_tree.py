@@ -280,7 +280,7 @@ class _Builder:
         begin, end = frame.start.start_mark, event.end_mark
         keeps = frame.flow and frame.portable and begin.line == end.line
         source = self._text[begin.index : end.index] if keeps else ""
-        node: Node = (Map if frame.is_map else List)(tuple(frame.children), source, place)
+        node: Node = (Map if frame.is_map else List)(tuple(frame.children), source, place, frame.flow)
         done = _Weighed(node, frame.weight, frame.length, frame.height, frame.portable)
         self._finish(done, event, frame.anchor, start=frame.start)
 
