@@ -255,7 +255,7 @@ def scalar_text(value: str | bool | float) -> str:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    return float_text(value) if isinstance(value, float) else str(int(value))
+    return str(int(value)) if isinstance(value, int) else float_text(value)
 
 
 def float_text(value: float) -> str:

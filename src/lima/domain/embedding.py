@@ -104,8 +104,7 @@ def _each(node: Node, absolute: Callable[[str], str]) -> Node:
 
 def _moved(node: Node, absolute: Callable[[str], str]) -> Node:
     if isinstance(node, Map):
-        url = node.find("url")
-        return node if is_null(url) else node.put_value("url", _moved(url or Leaf(None), absolute))
+        return node.put_value("url", _moved(node.find("url") or Leaf(None), absolute))
     if isinstance(node, List):
         return node
     old = _text(node)

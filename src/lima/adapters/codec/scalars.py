@@ -15,7 +15,8 @@ Scalar = str | int | float | bool | None
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_SPECIAL = {".inf": math.inf, "+.inf": math.inf, "-.inf": -math.inf, ".nan": math.nan}
+_SPECIAL = dict.fromkeys((".inf", ".Inf", ".INF"), math.inf) | dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf)
+_SPECIAL |= dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan)
 _INT = re.compile(r"([+-]?)(?:0x([0-9a-fA-F_]+)|0o([0-7_]+)|0b([01_]+)|0([0-7_]+)|(0|[1-9][0-9_]*))")
 _BASES = (16, 8, 2, 8, 10)
 _FLOAT = re.compile(r"[+-]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9]+)?")
@@ -68,17 +69,17 @@ def tagged_scalar(text: str, tag: str, *, is_plain: bool = True) -> Scalar:
 
 
 def _number(text: str) -> int | float | None:
-    if len(text) > _LONGEST_NUMBER or (not text[-1].isalnum() and text[-1] != "."):
+    if len(text) > _LONGEST_NUMBER or not (text[-1].isalnum() or text[-1] in "._"):
         return None
-    special = _SPECIAL.get(text.lower())
-    if special is not None:
-        return special
+    if text in _SPECIAL:
+        return _SPECIAL[text]
     if match := _INT.fullmatch(text):
         digits, base = next(
             (group, base) for group, base in zip(match.groups()[1:], _BASES, strict=True) if group is not None
         )
         digits = digits.replace("_", "")
         value = int(match[1] + digits, base) if digits else None
-        # beyond 64 bits a number stays a text
+        # beyond 64 bits a number stays a text, as one beyond all floats
         return value if value is not None and -(2**63) <= value < 2**64 else None
-    return float(text.replace("_", "")) if _FLOAT.fullmatch(text) else None
+    number = float(text.replace("_", "")) if _FLOAT.fullmatch(text) else math.inf
+    return number if math.isfinite(number) else None

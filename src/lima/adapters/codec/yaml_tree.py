@@ -46,9 +46,9 @@ def read_tree(text: str, *, origin: str = "", comments: bool = False) -> Tree:
     has_bom = text.startswith(_BOM)
     text = text[1:] if has_bom else text
     builder = _Builder(text, origin, _Remarks(text) if comments else None)
-    for event in _events(text):
-        if builder.take(event):
-            break
+    complete = False
+    for event in _events(text):  # to the end: what follows the first document counts for nothing, but must be YAML
+        complete = complete or builder.take(event)
     return _with_bom(builder.tree()) if has_bom else builder.tree()
 
 
@@ -360,6 +360,8 @@ class _Builder:
             frame.children.append(entry._replace(value=node, remark=entry.remark or beside))
             return
         frame.portable = False
+        if isinstance(node, Leaf) and node.value is None:
+            return
         if not isinstance(node, Map):
             self._refuse(f"{kind_name(_empty(node))} was used where mapping is expected", place)
         for inner in node.entries:

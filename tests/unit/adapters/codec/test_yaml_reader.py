@@ -82,6 +82,15 @@ def test_plain_scalars_mean_what_they_mean_to_upstream(text: str, value: object)
     assert type(result) is type(value)
 
 
+@pytest.mark.parametrize("text", [".iNf", "+.inf", ".nAn", "1.5e999", "99999999999999999999", "0x", "1.2.3", "_1"])
+def test_what_only_looks_like_a_number_is_text(text: str) -> None:
+    assert plain_scalar(text) == text
+
+
+def test_underscores_may_end_a_number() -> None:
+    assert plain_scalar("1_") == 1
+
+
 def test_not_a_number_is_one() -> None:
     assert math.isnan(plain_scalar(".NaN"))  # type: ignore[arg-type]
 
@@ -154,7 +163,8 @@ def test_a_text_that_says_nothing_is_an_empty_template(text: str) -> None:
 
 
 def test_only_the_first_document_counts() -> None:
-    assert _parse("cpus: 2\n---\n}{ no yaml at all").cpus == 2
+    assert _parse("cpus: 2\n---\ncpus: 3\n--- other\n").cpus == 2
+    assert _error("cpus: 2\n---\n}{ no yaml at all").line == 3
 
 
 def test_a_byte_order_mark_makes_the_first_key_unknown_as_upstream_has_it_but_loudly() -> None:
@@ -180,6 +190,10 @@ def test_aliases_and_merge_keys() -> None:
     )
     seen = [(mount.sshfs.cache, mount.sshfs.sftp_driver) for mount in template.mounts or () if mount.sshfs]
     assert seen == [(False, None), (False, "builtin"), (True, None)]
+
+
+def test_a_null_merges_nothing() -> None:
+    assert _parse("ssh: {<<: ~, localPort: 33}\n") == _parse("ssh: {localPort: 33}\n")
 
 
 def test_a_quoted_merge_key_is_a_key() -> None:
