@@ -175,18 +175,22 @@ def _attachment_problems(
     set_fields = [
         name for name, value in (("lima", network.lima), ("socket", network.socket), ("vzNAT", network.vz_nat)) if value
     ]
-    for position, name in enumerate(set_fields):
-        for other in set_fields[position + 1 :]:
-            yield field_problem(f"{field}.{name}", f"and field `{field}.{other}` are mutually exclusive")
-    if network.socket:
-        state = paths.get(network.socket, ABSENT)
-        if state.kind is PathKind.UNKNOWN:
-            yield Problem(path=f"{field}.socket", message=state.problem)
-        elif state.kind not in (PathKind.MISSING, PathKind.SOCKET):
-            yield field_problem(f"{field}.socket", f"{quote(network.socket)} points to a non-socket file")
     if not set_fields:
-        message = f"field `{field}.lima` or  field `{field}.socket must be set"
-        yield Problem(path=field, message=message)
+        yield Problem(path=field, message=f"field `{field}.lima` or  field `{field}.socket must be set")
+        return
+    chosen, *others = set_fields
+    for other in others:
+        yield field_problem(f"{field}.{chosen}", f"and field `{field}.{other}` are mutually exclusive")
+    if chosen == "socket":
+        yield from _socket_problems(network.socket or "", f"{field}.socket", paths)
+
+
+def _socket_problems(path: str, field: str, paths: Mapping[str, PathState]) -> Iterator[Problem]:
+    state = paths.get(path, ABSENT)
+    if state.kind is PathKind.UNKNOWN:
+        yield Problem(path=field, message=state.problem)
+    elif state.kind not in (PathKind.MISSING, PathKind.SOCKET):
+        yield field_problem(field, f"{quote(path)} points to a non-socket file")
 
 
 def _mac_problems(text: str, field: str) -> Iterator[Problem]:

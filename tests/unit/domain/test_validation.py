@@ -122,7 +122,7 @@ def test_local_paths(location: str, problem: str) -> None:
         ({"mode": "data", "path": "/x"}, []),
         ({"mode": "data", "path": "x", "permissions": "9"}, ["path", "permissions"]),
         ({"mode": "data"}, ["path"]),
-        ({"mode": "data", "path": "/x", "format": "json"}, ["format"]),
+        ({"mode": "data", "path": "/x", "format": "json"}, []),
         ({"mode": "yq", "path": "/x"}, ["expression"]),
         ({"mode": "yq", "path": "/x", "expression": ".a", "format": "json"}, []),
         ({"script": "x", "playbook": "/p"}, ["playbook", "script"]),
