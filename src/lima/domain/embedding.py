@@ -6,6 +6,7 @@ Items of a list are opaque here: upstream also appends lists *inside* items that
 """
 
 from collections.abc import Callable, Iterator
+from itertools import dropwhile
 from typing import NamedTuple
 
 from lima.domain.decoding import scalar_text
@@ -179,17 +180,33 @@ def _maps(ours: Map, theirs: Map, path: Path) -> Map:
     additions = {entry.key: entry for entry in theirs.entries}
     for entry in ours.entries:
         other = additions.pop(entry.key, None)
-        entries.append(
-            entry if other is None else entry._replace(value=_both(entry.value, other.value, (*path, entry.key)))
-        )
+        if other is not None:
+            entry = _with_comments(entry, other, _both(entry.value, other.value, (*path, entry.key)))
+        entries.append(entry)
     return ours.having((*entries, *additions.values()))
+
+
+def _with_comments(entry: Entry, other: Entry, value: Node) -> Entry:
+    """Which comments stay where both have some: as upstream, the base's on a mapping and on a value that is the base's,
+    the template's on everything else."""
+    if value is entry.value:
+        return entry
+    first, second = (other, entry) if isinstance(value, Map) or value is other.value else (entry, other)
+    blank = entry.head[: len(entry.head) - len(_comments(entry.head))]
+    head = _comments(first.head) or _comments(second.head)
+    return entry._replace(value=value, head=(*blank, *head), remark=first.remark or second.remark)
+
+
+def _comments(head: tuple[str, ...]) -> tuple[str, ...]:
+    """Without the blank lines at the top."""
+    return tuple(dropwhile(lambda line: not line, head))
 
 
 def _both(ours: Node, theirs: Node, path: Path) -> Node:
     greater = _GREATER.get(path)
     if greater is not None:
         mine, other = _text(ours), _text(theirs)
-        return theirs if not mine or (other and greater(other, mine) == other != mine) else ours
+        return theirs if not is_null(ours) and other and greater(other, mine) == other != mine else ours
     if isinstance(ours, Leaf):
         return ours
     if isinstance(ours, Map):
