@@ -90,7 +90,7 @@ class _Case:
         if not exists:
             return str(self.host["version"])
         content = self.files.files.get(f"{self.directory}/lima-version")
-        return content.decode() if content is not None else None
+        return content.decode(errors="replace") if content is not None else None
 
     def embedded(self) -> Embedded:
         text = self.case["files"][self.main]
@@ -104,6 +104,18 @@ class _Case:
             self.name, embedded.text, tree=embedded.tree, version=self.creating_version, origin=self.main
         )
         return examined.resolution, examined.warnings
+
+    def edit_problems(self) -> list[str]:
+        """What the text before an edit, filled, has against the new one as it is written."""
+        try:
+            before = self.resolve.examine(
+                self.name, self.case["previous"], tree=None, version=self.creating_version, origin="main file ``"
+            )
+            new = self.parser.parse(self.case["files"][self.main], origin=self.main)
+        except LimaError as error:
+            return error.message.split("\n")
+        old = before.resolution.template.disk
+        return [problem.message for problem in disk_shrink_problems(old=old, new=new.template.disk)]
 
 
 def embedded_text(case: dict[str, Any]) -> str:
@@ -151,18 +163,9 @@ def run_config_case(case: dict[str, Any]) -> Found:
     elif case["driver"] is not None and not errors:
         found.append(("driver", "a pass", "none"))
     if case.get("previous") is not None:
-        old = case["previous"]
-        shrinks = [
-            problem.message for problem in disk_shrink_problems(old=_disk(old), new=_disk(case["files"][world.main]))
-        ]
-        found += _message_differences("edit error", case["edit_errors"], shrinks)
-        expected_errors += case["edit_errors"]
+        found += _message_differences("edit error", _messages(case["edit_errors"]), world.edit_problems())
+        expected_errors += _messages(case["edit_errors"])
     return found, [*expected_errors, *wanted]
-
-
-def _disk(text: str) -> str | None:
-    value = (factories.read_plain(text) or {}).get("disk")
-    return None if value is None else str(value)
 
 
 def _aborted(world: _Case) -> list[tuple[str, str, str]]:
