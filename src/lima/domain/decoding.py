@@ -95,7 +95,7 @@ class _Walk:
     def convert(self, data: object, shape: inspect.Type, path: Path) -> Any:
         shape, extra = _core(shape)
         if isinstance(shape, inspect.AnyType):
-            return data
+            return _bare(data)
         if data is None:
             return _UNSET
         if isinstance(shape, inspect.StructType):
@@ -201,6 +201,15 @@ def _core(shape: inspect.Type) -> tuple[inspect.Type, Mapping[Any, Any]]:
             shape = next(member for member in shape.types if not isinstance(member, inspect.NoneType))
         else:
             return shape, extra
+
+
+def _bare(data: object) -> object:
+    """Untyped data, without what only a reader of fields asks for."""
+    if isinstance(data, dict):
+        return {str(key): _bare(item) for key, item in data.items()}
+    if isinstance(data, list):
+        return [_bare(item) for item in data]
+    return int(data) if isinstance(data, TaggedInt) else data
 
 
 def kind_name(data: object) -> str:

@@ -50,12 +50,9 @@ class DriverPass:
         self.template = msgspec.structs.replace(self.template, **changes)
 
     def option(self, driver: str, section: msgspec.Struct) -> None:
-        """Write a driver's own section back, keys that we do not know included."""
+        """Write a driver's own section back, as upstream without the keys that nobody knows."""
         known = {key: value for key, value in msgspec.to_builtins(section).items() if value is not None}
-        options = dict(self.template.vm_opts or {})
-        old = options.get(driver)
-        options[driver] = {**(old if isinstance(old, dict) else {}), **known}
-        self.put(vm_opts=options)
+        self.put(vm_opts={**(self.template.vm_opts or {}), driver: known})
 
 
 def driver_pass(
