@@ -105,7 +105,9 @@ def _each(node: Node, absolute: Callable[[str], str]) -> Node:
 
 def _moved(node: Node, absolute: Callable[[str], str]) -> Node:
     if isinstance(node, Map):
-        return node.put_value("url", _moved(node.find("url") or Leaf(None), absolute))
+        url = node.find("url") or Leaf(None)
+        moved = _moved(url, absolute)
+        return node if moved == url else node.put_value("url", moved)
     if isinstance(node, List):
         return node
     old = _text(node)
