@@ -6,8 +6,8 @@
 
 from collections.abc import Callable
 
-from lima.domain.decoding import scalar_text
-from lima.domain.tree import Entry, Item, Leaf, List, Map, Node, Tree, is_null, plain
+from lima.domain.decoding import field_text
+from lima.domain.tree import Entry, Item, List, Map, Node, Tree, is_null, plain
 
 _WILDCARD = "*"
 _NESTED = {
@@ -51,12 +51,7 @@ def _combined(
 
 
 def _disk_key(node: Node) -> str:
-    return _text(node.find("name")) if isinstance(node, Map) else _text(node)
-
-
-def _text(node: Node | None) -> str:
-    """As the field that it is for will hold it: a disk may be called 1."""
-    return scalar_text(node.value) if isinstance(node, Leaf) and node.value is not None else ""
+    return field_text(node.find("name")) if isinstance(node, Map) else field_text(node)
 
 
 def _fill_disk(target: Node, source: Node) -> Node:
@@ -73,7 +68,7 @@ def _mount_key(node: Node) -> str:
     if not isinstance(node, Map):
         return ""
     point = node.find("mountPoint")
-    return _text(node.find("location") if is_null(point) else point)
+    return field_text(node.find("location") if is_null(point) else point)
 
 
 def _fill_mount(target: Node, source: Node) -> Node:
@@ -95,13 +90,13 @@ def _fill_mount(target: Node, source: Node) -> Node:
 
 
 def _network_key(node: Node) -> str:
-    return _text(node.find("interface")) if isinstance(node, Map) else ""
+    return field_text(node.find("interface")) if isinstance(node, Map) else ""
 
 
 def _fill_network(target: Node, source: Node) -> Node:
     if not isinstance(target, Map) or not isinstance(source, Map):
         return target
-    attached = any(_text(target.find(name)) for name in ("lima", "socket"))
+    attached = any(field_text(target.find(name)) for name in ("lima", "socket"))
     names = (*(() if attached else ("lima", "socket")), "macAddress", "vzNAT", "metric")
     return _filled(target, _entries(source, *names, given=True), empty_is_none=True)
 

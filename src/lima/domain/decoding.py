@@ -19,7 +19,7 @@ from msgspec import inspect
 
 from lima.domain.instance import quote
 from lima.domain.template import Mark
-from lima.domain.tree import OddKey, Path, TaggedInt
+from lima.domain.tree import Leaf, Node, OddKey, Path, TaggedInt
 
 T = TypeVar("T")
 _INT64 = range(-(2**63), 2**63)
@@ -265,6 +265,11 @@ def scalar_text(value: str | bool | float) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(int(value)) if isinstance(value, int) else float_text(value)
+
+
+def field_text(node: Node | None) -> str:
+    """What a text field holds where the file has `node`; empty for what is no scalar. A disk may be called 1."""
+    return scalar_text(node.value) if isinstance(node, Leaf) and node.value is not None else ""
 
 
 def float_text(value: float) -> str:

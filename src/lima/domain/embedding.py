@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from itertools import dropwhile
 from typing import NamedTuple
 
-from lima.domain.decoding import scalar_text
+from lima.domain.decoding import field_text
 from lima.domain.errors import TemplateInvalidError, TemplateSyntaxError
 from lima.domain.instance import quote
 from lima.domain.tree import Entry, Item, Leaf, List, Map, Node, Path, Place, Tree, child, is_null, plain, text_of, walk
@@ -43,10 +43,10 @@ def bases(tree: Tree) -> tuple[Reference, ...]:
 
 def _reference(node: Node, path: Path) -> Reference:
     if isinstance(node, Map):
-        return Reference(_text(node.find("url")), node.place, path, not is_null(node.find("digest")))
+        return Reference(field_text(node.find("url")), node.place, path, not is_null(node.find("digest")))
     if isinstance(node, List):
         raise _misfit(node.place, "sequence was used where mapping is expected")
-    return Reference(_text(node), node.place, path)
+    return Reference(field_text(node), node.place, path)
 
 
 def _misfit(place: Place, message: str) -> TemplateSyntaxError:
@@ -110,7 +110,7 @@ def _moved(node: Node, absolute: Callable[[str], str]) -> Node:
         return node if moved == url else node.put_value("url", moved)
     if isinstance(node, List):
         return node
-    old = _text(node)
+    old = field_text(node)
     new = absolute(old)
     return node if new == old else Leaf(new, place=node.place)
 
@@ -182,15 +182,14 @@ def _maps(ours: Map, theirs: Map, path: Path) -> Map:
     additions = {entry.key: entry for entry in theirs.entries}
     for entry in ours.entries:
         other = additions.pop(entry.key, None)
-        if other is not None:
-            entry = _with_comments(entry, other, _both(entry.value, other.value, (*path, entry.key)))
-        entries.append(entry)
+        entries.append(entry if other is None else _joined(entry, other, (*path, entry.key)))
     return ours.having((*entries, *additions.values()))
 
 
-def _with_comments(entry: Entry, other: Entry, value: Node) -> Entry:
-    """Which comments stay where both have some: as upstream, the base's on a mapping and on a value that is the base's,
-    the template's on everything else."""
+def _joined(entry: Entry, other: Entry, path: Path) -> Entry:
+    """Where both have comments, as upstream, the base's stay on a mapping and on a value that is the base's, the
+    template's on everything else."""
+    value = _both(entry.value, other.value, path)
     if value is entry.value:
         return entry
     first, second = (other, entry) if isinstance(value, Map) or value is other.value else (entry, other)
@@ -207,7 +206,7 @@ def _comments(head: tuple[str, ...]) -> tuple[str, ...]:
 def _both(ours: Node, theirs: Node, path: Path) -> Node:
     greater = _GREATER.get(path)
     if greater is not None:
-        mine, other = _text(ours), _text(theirs)
+        mine, other = field_text(ours), field_text(theirs)
         return theirs if not is_null(ours) and other and greater(other, mine) == other != mine else ours
     if isinstance(ours, Leaf):
         return ours
@@ -216,11 +215,6 @@ def _both(ours: Node, theirs: Node, path: Path) -> Node:
     if isinstance(theirs, List):
         return _lists(ours, theirs, path)
     return ours if is_null(theirs) else ours.having((*ours.items, Item(theirs, theirs.place)))
-
-
-def _text(node: Node | None) -> str:
-    """What a text field holds where the file has `node`."""
-    return scalar_text(node.value) if isinstance(node, Leaf) and node.value is not None else ""
 
 
 def _under_map(ours: Map, theirs: Node, path: Path) -> Node:
