@@ -13,10 +13,12 @@ from lima.domain.decoding import field_text
 from lima.domain.errors import TemplateInvalidError, TemplateSyntaxError
 from lima.domain.instance import quote
 from lima.domain.tree import Entry, Item, Leaf, List, Map, Node, Path, Place, Tree, child, is_null, plain, text_of, walk
-from lima.domain.versions import greater_minimum, greater_version
+from lima.domain.versions import greater_minimum, greater_version, semver_problem
 
 MAX_BYTES = 4 * 1024 * 1024
 
+_MINIMUM: Path = ("minimumLimaVersion",)
+_QEMU_MINIMUM: Path = ("vmOpts", "qemu", "minimumVersion")
 _BASE_FIRST = ("provision", "probes")
 _TARGETS = {"data": "content", "yq": "expression"}
 
@@ -204,10 +206,8 @@ def _comments(head: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _both(ours: Node, theirs: Node, path: Path) -> Node:
-    greater = _GREATER.get(path)
-    if greater is not None:
-        mine, other = field_text(ours), field_text(theirs)
-        return theirs if not is_null(ours) and other and greater(other, mine) == other != mine else ours
+    if path in (_MINIMUM, _QEMU_MINIMUM):
+        return _newer(ours, theirs, path)
     if isinstance(ours, Leaf):
         return ours
     if isinstance(ours, Map):
@@ -215,6 +215,20 @@ def _both(ours: Node, theirs: Node, path: Path) -> Node:
     if isinstance(theirs, List):
         return _lists(ours, theirs, path)
     return ours if is_null(theirs) else ours.having((*ours.items, Item(theirs, theirs.place)))
+
+
+def _newer(ours: Node, theirs: Node, path: Path) -> Node:
+    """Of two minimum versions the greater. Raises: TemplateInvalidError where one of QEMU's is no version at all."""
+    if is_null(ours) or is_null(theirs):
+        return ours
+    mine, other = field_text(ours), field_text(theirs)
+    if path == _MINIMUM:
+        return theirs if greater_minimum(other, mine) == other != mine else ours
+    for version in (mine, other):
+        if problem := semver_problem(version):
+            field = ".".join(map(str, path))
+            raise TemplateInvalidError((f"field `{field}` must be a semvar value, got {quote(version)}: {problem}",))
+    return theirs if greater_version(other, mine) == other != mine else ours
 
 
 def _under_map(ours: Map, theirs: Node, path: Path) -> Node:
@@ -249,12 +263,6 @@ def _distinct(items: tuple[Item, ...]) -> Iterator[Item]:
         if text not in seen:
             seen.add(text)
             yield item
-
-
-_GREATER: dict[Path, Callable[[str, str], str]] = {
-    ("minimumLimaVersion",): greater_minimum,
-    ("vmOpts", "qemu", "minimumVersion"): greater_version,
-}
 
 
 # --- scripts ---------------------------------------------------------------------------------------------------------

@@ -31,10 +31,23 @@ def at_least(version: str | None, wanted: Triple) -> bool:
 
 def is_older(tool: str, required: str) -> bool:
     """Whether the tool is too old for what a template requires."""
+    return _compared(tool, required) < 0
+
+
+def _compared(tool: str, required: str) -> int:
+    """Less than 0: `tool` is older. Of texts that are no versions it is the newer one; so is a tool between releases."""
     if not tool:
-        return bool(required)
+        return -1 if required else 0
     have, need = _release(tool), _triple(_SEMVER, required)
-    return have is not None and need is not None and have < need
+    if have is None or need is None or have > need:
+        return 1
+    if have < need:
+        return -1
+    return 1 if "-" in tool or _is_pre_release(required) else 0
+
+
+def _is_pre_release(version: str) -> bool:
+    return "-" in version.partition("+")[0]
 
 
 def minimum_version_problem(text: str) -> str:
@@ -61,11 +74,13 @@ def semver_problem(text: str) -> str:
 
 
 def greater_minimum(left: str, right: str) -> str:
-    """The greater of two `minimumLimaVersion`s; `right` where they compare equal, or not at all."""
-    return left if is_older(right, left) else right
+    """The greater of two `minimumLimaVersion`s; `right` where they are equal, `left` where one is no version."""
+    return left if _compared(left, right) > 0 else right
 
 
 def greater_version(left: str, right: str) -> str:
     """The greater of two versions of a program; `right` where either is none."""
     mine, other = _triple(_SEMVER, left), _triple(_SEMVER, right)
-    return left if mine is not None and other is not None and mine > other else right
+    if mine is None or other is None:
+        return right
+    return left if (mine, not _is_pre_release(left)) > (other, not _is_pre_release(right)) else right
