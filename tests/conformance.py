@@ -3,6 +3,7 @@
 from lima.adapters.bootstrap.builder import BootstrapBuilder
 from lima.adapters.cidata.iso import IsoSeedWriter
 from lima.adapters.codec.yaml_reader import YamlTemplateParser
+from lima.adapters.filesystem.disks import FilesystemDiskStore
 from lima.adapters.filesystem.instances import FilesystemInstanceStore
 from lima.adapters.filesystem.summaries import FileSummaryCache
 from lima.adapters.hostagent.client import SocketHostAgentClient
@@ -28,6 +29,7 @@ from lima.entrypoints.hostagent.main import JsonLog
 from lima.ports.agent_client import HostAgentClient
 from lima.ports.agent_feed import AgentEventLog, GuestProgressSource, PortAllocator
 from lima.ports.clock import Clock
+from lima.ports.disk_store import DiskStore
 from lima.ports.events import EventSink
 from lima.ports.host import AcceleratorProbe, HostInspector
 from lima.ports.host_agent import HostAgentLauncher
@@ -51,6 +53,7 @@ AGENT_CLIENTS: tuple[type[HostAgentClient], ...] = (fakes.FakeHostAgentClient, S
 AGENT_EVENT_LOGS: tuple[type[AgentEventLog], ...] = (fakes.FakeAgentEventLog, DescriptorEventLog)
 AGENT_LAUNCHERS: tuple[type[HostAgentLauncher], ...] = (fakes.FakeHostAgentLauncher, DetachedLauncher)
 CLOCKS: tuple[type[Clock], ...] = (fakes.FakeClock, SystemClock)
+DISK_STORES: tuple[type[DiskStore], ...] = (fakes.FakeDiskStore, FilesystemDiskStore)
 DISK_TOOLS: tuple[type[DiskTool], ...] = (fakes.FakeDiskTool, QemuDiskTool)
 EVENT_SINKS: tuple[type[EventSink], ...] = (fakes.FakeEventSink, Log, LogProgress, TerminalProgress, JsonLog)
 HOST_INSPECTORS: tuple[type[HostInspector], ...] = (fakes.FakeHostInspector, SystemHostInspector)

@@ -18,6 +18,7 @@ import pytest
 from lima.adapters.bootstrap.builder import BootstrapBuilder
 from lima.adapters.cidata.iso import IsoSeedWriter
 from lima.adapters.codec.yaml_reader import YamlTemplateParser
+from lima.adapters.filesystem.disks import FilesystemDiskStore
 from lima.adapters.filesystem.host_files import LocalHostFiles
 from lima.adapters.filesystem.instances import FilesystemInstanceStore
 from lima.adapters.filesystem.summaries import FileSummaryCache
@@ -166,6 +167,16 @@ class TestQemuHypervisor(contracts.HypervisorContract):
         report = await subject.wait()
         assert (report.exit_code, report.asked) == (-9, False)
         assert os.path.exists(os.path.join(machine.directory, "qemu.pid"))
+
+
+class TestFilesystemDiskStore(contracts.DiskStoreContract):
+    @pytest.fixture
+    def subject(self, tmp_path) -> FilesystemDiskStore:
+        return FilesystemDiskStore(str(tmp_path / "home"), SystemProcessTable())
+
+    def fill(self, path: str) -> None:
+        with open(path, "wb") as file:
+            file.truncate(1 << 20)
 
 
 @pytest.mark.needs_qemu

@@ -82,6 +82,12 @@ class TestFakeImageStore(contracts.ImageStoreContract):
         return ImageRef(disk=FileRef(location="/images/disk.qcow2"), arch="x86_64")
 
 
+class TestFakeDiskStore(contracts.DiskStoreContract):
+    @pytest.fixture
+    def subject(self) -> fakes.FakeDiskStore:
+        return fakes.FakeDiskStore()
+
+
 class TestFakeDiskTool(contracts.DiskToolContract):
     @pytest.fixture
     def subject(self, folder: str) -> fakes.FakeDiskTool:

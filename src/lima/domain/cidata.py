@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lima.domain.config import InstanceConfig, Provision, ProvisionMode
+from lima.domain.disks import device_name
 from lima.domain.errors import TemplateInvalidError
 from lima.domain.instance import hostname
 
@@ -184,7 +185,7 @@ def _lima_env(request: SeedRequest, instance_id: str) -> list[tuple[str, str]]:
         ("HOSTHOME_MOUNTPOINT", ""),
         ("MOUNTS", "0"),
         ("MOUNTTYPE", ""),
-        ("DISKS", "0"),
+        *_disks(config),
         ("GUEST_INSTALL_PREFIX", config.guest_install_prefix),
         ("UPGRADE_PACKAGES", "1" if config.upgrade_packages else ""),
         ("CONTAINERD_USER", ""),
@@ -214,6 +215,20 @@ def _lima_env(request: SeedRequest, instance_id: str) -> list[tuple[str, str]]:
                 (f"{prefix}_PERMISSIONS", step.permissions),
             ]
     return [(f"LIMA_CIDATA_{key}", value) for key, value in values]
+
+
+def _disks(config: InstanceConfig) -> list[tuple[str, str]]:
+    values = [("DISKS", str(len(config.additional_disks)))]
+    for index, disk in enumerate(config.additional_disks):
+        prefix = f"DISK_{index}"
+        values += [
+            (f"{prefix}_NAME", disk.name),
+            (f"{prefix}_DEVICE", device_name(index)),
+            (f"{prefix}_FORMAT", "true" if disk.format else "false"),
+            (f"{prefix}_FSTYPE", disk.fs_type),
+            (f"{prefix}_FSARGS", " ".join(disk.fs_args)),
+        ]
+    return values
 
 
 def _lines(pairs: Any) -> str:

@@ -62,6 +62,17 @@ class CaCerts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AdditionalDisk:
+    """One entry of `additionalDisks`; `format`: an empty one gets a file system, `fs_type` (`ext4` where it is empty)
+    made with `fs_args`."""
+
+    name: str
+    format: bool = True
+    fs_type: str = ""
+    fs_args: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FirmwareImage:
     """One entry of `firmware.images`."""
 
@@ -93,6 +104,7 @@ class InstanceConfig:
     images: tuple[ImageRef, ...]
     user: User
     ssh: Ssh = field(default_factory=Ssh)
+    additional_disks: tuple[AdditionalDisk, ...] = ()
     legacy_bios: bool = False
     firmware_images: tuple[FirmwareImage, ...] = ()
     display: str = "none"

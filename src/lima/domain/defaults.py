@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from lima.domain.completion import Circumstances, complete
 from lima.domain.config import (
+    AdditionalDisk,
     CaCerts,
     FirmwareImage,
     InstanceConfig,
@@ -175,6 +176,7 @@ def _config(filled: Template, facts: HostFacts) -> InstanceConfig:
         images=_chosen_images(filled, facts),
         user=_user(filled.user or UserSection()),
         ssh=_ssh(filled.ssh or SshSection()),
+        additional_disks=_additional_disks(filled),
         legacy_bios=bool(firmware.legacy_bios),
         firmware_images=tuple(
             FirmwareImage(
@@ -215,6 +217,23 @@ def _qemu_options(filled: Template) -> QemuOptions:
         cpu_type=tuple(sorted((arch, cpu) for arch, cpu in (section.cpu_type or {}).items() if cpu)),
         accelerator=section.accelerator or "",
     )
+
+
+def _additional_disks(filled: Template) -> tuple[AdditionalDisk, ...]:
+    """Each name once, the first counts: `override.yaml`'s, the template's, `default.yaml`'s."""
+    disks: dict[str, AdditionalDisk] = {}
+    for disk in filled.additional_disks or ():
+        name = disk.name or ""
+        disks.setdefault(
+            name,
+            AdditionalDisk(
+                name=name,
+                format=disk.format is not False,
+                fs_type=disk.fs_type or "",
+                fs_args=disk.fs_args or (),
+            ),
+        )
+    return tuple(disks.values())
 
 
 def _user(user: UserSection) -> User:

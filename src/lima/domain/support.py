@@ -30,7 +30,6 @@ def _beyond_this_version(template: Template, merged: Template) -> Iterator[Probl
         "base": template.base,
         "os": template.os not in (None, GuestOS.LINUX),
         "vmType": template.vm_type not in (None, "qemu"),
-        "additionalDisks": template.additional_disks,
         "mounts": template.mounts,
         "mountInotify": template.mount_inotify,
         "containerd.system": containerd and containerd.system and not template.plain,

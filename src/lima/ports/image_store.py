@@ -26,8 +26,9 @@ class ImageStore(Protocol):
 class DiskTool(Protocol):
     """Makes and grows the disks of instances."""
 
-    async def inspect(self, path: str) -> DiskInfo:
-        """What the file is. Raises: ImageFormatError where it cannot be read at all."""
+    async def inspect(self, path: str, *, format: str = "") -> DiskInfo:  # noqa: A002  the field's own word
+        """What the file is, by its first bytes; those of one that is known to be `raw` are the guest's, and not looked
+        at. Raises: ImageFormatError where it cannot be read at all."""
         ...
 
     async def create_overlay(self, path: str, *, backing: str, backing_format: str, size_bytes: int) -> None:
@@ -37,8 +38,16 @@ class DiskTool(Protocol):
         """
         ...
 
-    async def create_empty(self, path: str, *, size_bytes: int) -> None:
-        """An empty qcow2. Appears complete or not at all. Raises: StorageError."""
+    async def create_empty(self, path: str, *, size_bytes: int, format: str = "qcow2") -> None:  # noqa: A002  as above
+        """An empty disk, qcow2 or raw. Appears complete or not at all. Raises: StorageError."""
+        ...
+
+    async def copy(self, source: str, path: str, *, progress: EventSink) -> None:
+        """The same bytes at `path`; holes stay holes. Tells how far it is, as stage `disk.copy`. A cancelled copy
+        leaves a part.
+
+        Raises: ImageFormatError (`source` cannot be read), StorageError.
+        """
         ...
 
     async def grow(self, path: str, *, format: str, size_bytes: int) -> None:  # noqa: A002  the field's own word

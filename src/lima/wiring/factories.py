@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from lima.application.list_instances import ListInstances
     from lima.application.observe_instance import ObserveInstance
     from lima.application.prepare_instance import PrepareInstance
+    from lima.application.release_disks import ReleaseDisks
     from lima.application.resolve_instance import ResolveInstance
     from lima.application.restart_instance import RestartInstance
     from lima.application.run_shell import RunShell
@@ -248,11 +249,16 @@ def create_instance(
 
 
 def stop_instance(
-    instances: FilesystemInstanceStore, table: SystemProcessTable, observe: ObserveInstance, *, progress: EventSink
+    instances: FilesystemInstanceStore,
+    table: SystemProcessTable,
+    observe: ObserveInstance,
+    release: ReleaseDisks,
+    *,
+    progress: EventSink,
 ) -> StopInstance:
     from lima.application.stop_instance import StopInstance
 
-    return StopInstance(store=instances, processes=table, observe=observe, progress=progress)
+    return StopInstance(store=instances, processes=table, observe=observe, release_disks=release, progress=progress)
 
 
 def start_instance(

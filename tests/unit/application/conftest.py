@@ -7,8 +7,10 @@ import pytest
 from lima.application.create_instance import CreateInstance
 from lima.application.delete_instance import DeleteInstance
 from lima.application.embed_template import EmbedTemplate
+from lima.application.find_disk_use import FindDiskUse
 from lima.application.observe_instance import ObserveInstance
 from lima.application.prepare_instance import PrepareInstance
+from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
 from lima.application.restart_instance import RestartInstance
 from lima.application.start_instance import StartInstance
@@ -32,6 +34,7 @@ class World:
     processes: fakes.FakeProcessTable = field(default_factory=fakes.FakeProcessTable)
     client: fakes.FakeHostAgentClient = field(default_factory=fakes.FakeHostAgentClient)
     images: fakes.FakeImageStore = field(default_factory=fakes.FakeImageStore)
+    additional: fakes.FakeDiskStore = field(default_factory=fakes.FakeDiskStore)
     disks: fakes.FakeDiskTool = field(default_factory=fakes.FakeDiskTool)
     clock: fakes.FakeClock = field(default_factory=fakes.FakeClock)
     sink: fakes.FakeEventSink = field(default_factory=fakes.FakeEventSink)
@@ -87,8 +90,19 @@ class World:
         )  # fmt: skip
 
     @property
+    def find_disk_use(self) -> FindDiskUse:
+        return FindDiskUse(instances=self.store)
+
+    @property
+    def release_disks(self) -> ReleaseDisks:
+        return ReleaseDisks(disks=self.additional, instances=self.store)
+
+    @property
     def stop(self) -> StopInstance:
-        return StopInstance(store=self.store, processes=self.processes, observe=self.observe, progress=self.sink)
+        return StopInstance(
+            store=self.store, processes=self.processes, observe=self.observe, release_disks=self.release_disks,
+            progress=self.sink,
+        )  # fmt: skip
 
     @property
     def start(self) -> StartInstance:

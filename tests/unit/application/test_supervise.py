@@ -7,8 +7,11 @@ import pytest
 
 from lima.application.agent_state import AgentState
 from lima.application.boot_guest import BootGuest
+from lima.application.claim_disks import ClaimDisks
 from lima.application.connect_guest import ConnectGuest
+from lima.application.find_disk_use import FindDiskUse
 from lima.application.plan_machine import PlanMachine
+from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
 from lima.application.supervise import DISK_FULL, Supervise
 from lima.application.write_seed import WriteSeed
@@ -36,6 +39,7 @@ class Agent:
     log: fakes.FakeEventSink = field(default_factory=fakes.FakeEventSink)
     progress: fakes.FakeGuestProgressSource = field(default_factory=fakes.FakeGuestProgressSource)
     transport: fakes.FakeTransport = field(default_factory=fakes.FakeTransport)
+    additional: fakes.FakeDiskStore = field(default_factory=fakes.FakeDiskStore)
     seeds: fakes.FakeSeedWriter = field(default_factory=fakes.FakeSeedWriter)
 
     def __post_init__(self) -> None:
@@ -62,13 +66,21 @@ class Agent:
         )  # fmt: skip
         keys = fakes.FakeSshKeys()
         disks = fakes.FakeDiskTool({f"/home/jane/.lima/{NAME}/disk": DiskInfo(format="qcow2", virtual_size=1 << 30)})
-        plan = PlanMachine(store=self.store, disks=disks, facts=FACTS)
+        disks.disks |= {
+            disk.path: DiskInfo(format=disk.recorded_format, virtual_size=1 << 30)
+            for disk in self.additional.disks.values()
+        }
+        plan = PlanMachine(store=self.store, disks=disks, additional=self.additional, facts=FACTS)
         boot = BootGuest(
             store=self.store, plan=plan, probe=self.probe, ports=fakes.FakePortAllocator(), host=FACTS,
             new_hypervisor=self.hypervisor,
         )  # fmt: skip
         supervise = Supervise(
             store=self.store, clock=self.clock, resolve=resolve,
+            claim_disks=ClaimDisks(
+                disks=self.additional, instances=self.store, find_use=FindDiskUse(instances=self.store)
+            ),
+            release_disks=ReleaseDisks(disks=self.additional, instances=self.store),
             write_seed=WriteSeed(
                 store=self.store, writer=self.seeds, keys=keys, facts=FACTS, boot_scripts=dict, version="2.2.0"
             ),

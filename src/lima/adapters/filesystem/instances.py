@@ -312,10 +312,7 @@ class FilesystemInstanceStore:
         """Remove aside files whose writer is no more."""
         directory = self.directory(name)
         with atomic.translated("clear", directory):
-            for entry in os.listdir(directory):
-                writer = atomic.aside_writer(entry)
-                if writer and self._processes.identify(writer) is None:
-                    atomic.remove_if_there(f"{directory}/{entry}")
+            atomic.remove_abandoned(directory, lambda pid: self._processes.identify(pid) is not None)
 
 
 def _is_foreign(agent: ProcessIdentity | None, lock: locks.LockState) -> bool:

@@ -7,6 +7,7 @@ class TestQemu(HypervisorContract):
     def machine(self, tmp_path): return MachineSpec(...)
 """
 
+from lima.testing.contracts.disks import DiskStoreContract
 from lima.testing.contracts.guests import HypervisorContract, NetworkDaemonContract, TransportContract
 from lima.testing.contracts.hosts import (
     AcceleratorProbeContract,
@@ -33,6 +34,7 @@ __all__ = [
     "AcceleratorProbeContract",
     "AgentEventLogContract",
     "ClockContract",
+    "DiskStoreContract",
     "DiskToolContract",
     "EventSinkContract",
     "HostAgentClientContract",

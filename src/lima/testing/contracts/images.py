@@ -50,6 +50,22 @@ class DiskToolContract:
         info = await subject.inspect(f"{folder}/disk")
         assert (info.format, info.virtual_size, info.problem) == ("qcow2", 10 << 20, "")
 
+    async def test_an_empty_raw_disk_has_its_size(self, subject: DiskTool, folder: str) -> None:
+        await subject.create_empty(f"{folder}/disk", size_bytes=10 << 20, format="raw")
+        info = await subject.inspect(f"{folder}/disk")
+        assert (info.format, info.virtual_size, info.problem) == ("raw", 10 << 20, "")
+
+    async def test_a_copy_is_the_same_disk(self, subject: DiskTool, folder: str) -> None:
+        await subject.create_empty(f"{folder}/disk", size_bytes=10 << 20)
+        await subject.copy(f"{folder}/disk", f"{folder}/copy", progress=FakeEventSink())
+        assert await subject.inspect(f"{folder}/copy") == await subject.inspect(f"{folder}/disk")
+        with pytest.raises(ImageFormatError):
+            await subject.copy(f"{folder}/nosuch", f"{folder}/other", progress=FakeEventSink())
+
+    async def test_the_first_bytes_of_a_raw_disk_are_the_guests(self, subject: DiskTool, folder: str) -> None:
+        await subject.create_empty(f"{folder}/disk", size_bytes=10 << 20)
+        assert (await subject.inspect(f"{folder}/disk", format="raw")).format == "raw"
+
     async def test_a_disk_grows(self, subject: DiskTool, folder: str) -> None:
         await subject.create_empty(f"{folder}/disk", size_bytes=10 << 20)
         await subject.grow(f"{folder}/disk", format="qcow2", size_bytes=20 << 20)
