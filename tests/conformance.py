@@ -35,7 +35,7 @@ from lima.ports.host import AcceleratorProbe, HostInspector
 from lima.ports.host_agent import HostAgentLauncher
 from lima.ports.hypervisor import Hypervisor
 from lima.ports.image_builder import ImageBuilder
-from lima.ports.image_store import DiskTool, ImageStore
+from lima.ports.image_store import DiskTool, FileStore, ImageStore
 from lima.ports.instance_store import InstanceStore
 from lima.ports.network_daemon import NetworkDaemon
 from lima.ports.process_runner import ProcessRunner
@@ -58,6 +58,7 @@ DISK_TOOLS: tuple[type[DiskTool], ...] = (fakes.FakeDiskTool, QemuDiskTool)
 EVENT_SINKS: tuple[type[EventSink], ...] = (fakes.FakeEventSink, Log, LogProgress, TerminalProgress, JsonLog)
 HOST_INSPECTORS: tuple[type[HostInspector], ...] = (fakes.FakeHostInspector, SystemHostInspector)
 HYPERVISORS: tuple[type[Hypervisor], ...] = (fakes.FakeHypervisor, QemuHypervisor)
+FILE_STORES: tuple[type[FileStore], ...] = (fakes.FakeImageStore, CachedImageStore)
 IMAGE_BUILDERS: tuple[type[ImageBuilder], ...] = (fakes.FakeImageBuilder, BootstrapBuilder)
 IMAGE_STORES: tuple[type[ImageStore], ...] = (fakes.FakeImageStore, CachedImageStore)
 INSTANCE_STORES: tuple[type[InstanceStore], ...] = (fakes.FakeInstanceStore, FilesystemInstanceStore)

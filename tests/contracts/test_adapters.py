@@ -24,6 +24,7 @@ from lima.adapters.filesystem.instances import FilesystemInstanceStore
 from lima.adapters.filesystem.summaries import FileSummaryCache
 from lima.adapters.hostagent.client import SocketHostAgentClient
 from lima.adapters.hostagent.event_writer import DescriptorEventLog
+from lima.adapters.images.reach import answers
 from lima.adapters.images.store import CachedImageStore
 from lima.adapters.qemu.accelerator import QemuAcceleratorProbe
 from lima.adapters.qemu.disks import QemuDiskTool
@@ -209,7 +210,12 @@ class TestCachedImageStore(contracts.ImageStoreContract):
     def subject(self, facts: HostFacts) -> CachedImageStore:
         disks = QemuDiskTool(runner=AsyncProcessRunner())
         return CachedImageStore(
-            facts=facts, builder=fakes.FakeImageBuilder(), disks=disks, clock=SystemClock(), fetch=no_fetch
+            facts=facts,
+            builder=fakes.FakeImageBuilder(),
+            disks=disks,
+            clock=SystemClock(),
+            fetch=no_fetch,
+            answers=answers,
         )
 
     @pytest.fixture

@@ -13,6 +13,7 @@ from dataclasses import replace
 import pytest
 
 from lima.adapters.images.fetch import fetch
+from lima.adapters.images.reach import answers
 from lima.adapters.images.store import CachedImageStore
 from lima.adapters.qemu.disks import QemuDiskTool
 from lima.adapters.system.clock import SystemClock
@@ -73,7 +74,7 @@ def store(tmp_path) -> CachedImageStore:
 
     return CachedImageStore(
         facts=facts, builder=fakes.FakeImageBuilder(), disks=QemuDiskTool(runner=AsyncProcessRunner()),
-        clock=SystemClock(), fetch=over_http,
+        clock=SystemClock(), fetch=over_http, answers=answers,
     )  # fmt: skip
 
 
@@ -185,7 +186,9 @@ async def test_a_built_image_is_built_once_and_a_failed_build_keeps_nothing(tmp_
     facts = replace(SystemHostInspector().facts(), cache_dir=str(tmp_path / "cache"))
     builder = fakes.FakeImageBuilder()
     disks = QemuDiskTool(runner=AsyncProcessRunner())
-    store = CachedImageStore(facts=facts, builder=builder, disks=disks, clock=SystemClock(), fetch=None)  # type: ignore[arg-type]
+    store = CachedImageStore(
+        facts=facts, builder=builder, disks=disks, clock=SystemClock(), fetch=None, answers=answers
+    )  # type: ignore[arg-type]
     builder.fail_next(ImageFormatError("no packages"))
     with pytest.raises(ImageFormatError):
         await obtain(store, "bootstrap:x")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lima.domain.disks import check_disk_name, disk_format, unsupported_format
+from lima.domain.disks import SECTOR, check_disk_name, disk_format, unsupported_format
 from lima.domain.errors import DiskError, DiskExistsError, LimaError
 from lima.domain.image import DiskInfo
 from lima.domain.instance import quote
@@ -64,8 +64,9 @@ def _importable(file: str, info: DiskInfo) -> DiskFormat:
         raise unsupported_format(info.format, hint=flatten)
     if info.problem:
         raise DiskError(f"{quote(file)} cannot be imported: {info.problem}", hint=flatten)
-    if not info.virtual_size:
+    if info.virtual_size < SECTOR:
         raise DiskError(
-            f"{quote(file)} cannot be imported: it is empty", hint="`limactl disk create` makes empty disks"
+            f"{quote(file)} cannot be imported: it has {info.virtual_size} bytes",
+            hint="`limactl disk create` makes empty disks",
         )
     return disk_format(info.format)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from lima.domain.image import ImageRef
+from lima.domain.image import FileRef, ImageRef
 from lima.domain.machine import Arch, GuestOS
 
 
@@ -73,6 +73,22 @@ class AdditionalDisk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Containerd:
+    """`containerd`; `archives` are those for the guest's architecture. `is_asked`: somebody switched it on, which else
+    is the default."""
+
+    system: bool = False
+    user: bool = False
+    archives: tuple[FileRef, ...] = ()
+    is_asked: bool = False
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the guest is to have containerd at all."""
+        return self.system or self.user
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FirmwareImage:
     """One entry of `firmware.images`."""
 
@@ -104,6 +120,7 @@ class InstanceConfig:
     images: tuple[ImageRef, ...]
     user: User
     ssh: Ssh = field(default_factory=Ssh)
+    containerd: Containerd = field(default_factory=Containerd)
     additional_disks: tuple[AdditionalDisk, ...] = ()
     legacy_bios: bool = False
     firmware_images: tuple[FirmwareImage, ...] = ()

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from lima.domain.image import DiskInfo, ImageRef, StoredImage
+from lima.domain.image import DiskInfo, FileRef, ImageRef, StoredImage
 from lima.ports.events import EventSink
 
 
@@ -20,6 +20,22 @@ class ImageStore(Protocol):
             MissingToolError: building needs programs that are not installed.
             StorageError: no space, no permission.
         """
+        ...
+
+
+class FileStore(Protocol):
+    """The cache of other files that templates name. As with images: whole, checked, immutable, shared."""
+
+    async def obtain_file(self, file: FileRef, *, title: str, progress: EventSink) -> str:
+        """The absolute path of the file as it is (not decompressed), from the cache or fetched; `title` names it.
+
+        Raises: as `ImageStore.obtain`.
+        """
+        ...
+
+    async def is_within_reach(self, file: FileRef) -> bool:
+        """Whether it is in the cache, on this host, or its server accepts a connection. Takes as long as that takes:
+        the caller says how long it waits."""
         ...
 
 

@@ -45,7 +45,8 @@ class Container(containers.DeclarativeContainer):
         factories_templates.copy_template, template_source, embed_template, resolve_instance
     )
     observe_instance = providers.Factory(factories.observe_instance, store, agent_client)
-    prepare_instance = providers.Factory(factories.prepare_instance, store, image_store, disk_tool)
+    fetch_nerdctl = providers.Singleton(factories.fetch_nerdctl, image_store)
+    prepare_instance = providers.Factory(factories.prepare_instance, store, image_store, disk_tool, fetch_nerdctl)
     create_instance = providers.Factory(
         factories.create_instance,
         store,

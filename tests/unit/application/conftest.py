@@ -7,6 +7,7 @@ import pytest
 from lima.application.create_instance import CreateInstance
 from lima.application.delete_instance import DeleteInstance
 from lima.application.embed_template import EmbedTemplate
+from lima.application.fetch_nerdctl import FetchNerdctl
 from lima.application.find_disk_use import FindDiskUse
 from lima.application.observe_instance import ObserveInstance
 from lima.application.prepare_instance import PrepareInstance
@@ -16,7 +17,7 @@ from lima.application.restart_instance import RestartInstance
 from lima.application.start_instance import StartInstance
 from lima.application.stop_instance import StopInstance
 from lima.domain.defaults import Survey
-from lima.domain.template import File, Image, Template
+from lima.domain.template import ContainerdSection, File, Image, Template
 from lima.testing import fakes
 from lima.testing.fakes.hosts import FACTS
 from tests.resolving import no_engine, surroundings
@@ -25,6 +26,8 @@ VERSION = "2.2.0-py0.1.0"
 
 
 def template(*locations: str, **fields: object) -> Template:
+    """Without containerd, where it is not asked for."""
+    fields.setdefault("containerd", ContainerdSection(user=False))
     return Template(images=tuple(Image(location=location, arch="x86_64") for location in locations), **fields)  # type: ignore[arg-type]
 
 
@@ -45,6 +48,7 @@ class World:
     preflight_error: Exception | None = None
 
     def __post_init__(self) -> None:
+        self.nerdctl = FetchNerdctl(files=self.images)
         self.launcher = fakes.FakeHostAgentLauncher(self.store, self.processes)
         self.processes.on_signal = self._forget
 
@@ -75,7 +79,7 @@ class World:
 
     @property
     def prepare(self) -> PrepareInstance:
-        return PrepareInstance(store=self.store, images=self.images, disks=_Disks(self))
+        return PrepareInstance(store=self.store, images=self.images, disks=_Disks(self), nerdctl=self.nerdctl)
 
     @property
     def create(self) -> CreateInstance:

@@ -254,6 +254,10 @@ def run(words: list[str]) -> int:
         rest[:1] = [ALIASES.get(rest[0], rest[0])] if rest else []
         if len(rest) > 1:
             rest[1] = SUB_ALIASES.get(rest[0], {}).get(rest[1], rest[1])
+            group = COMMANDS[rest[0]].commands if rest[0] in COMMANDS else {}
+            if group and rest[1] not in group and not rest[1].startswith("-"):
+                # a group does nothing by itself, and says so with its help. Source: reference, cli §1.2
+                rest = rest[:1]
         rest = [STDIN if word == "-" else word for word in rest]
         CONTEXT.set((options, log))
         if rest and not {"-h", "--help"} & set(rest):

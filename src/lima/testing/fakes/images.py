@@ -1,7 +1,9 @@
 """Fakes of images and disks."""
 
+import asyncio
+
 from lima.domain.errors import ImageFormatError, LocatorError
-from lima.domain.image import DiskInfo, ImageRef, StoredImage
+from lima.domain.image import DiskInfo, FileRef, ImageRef, StoredImage
 from lima.domain.progress import StageFinished, StageProgress, StageStarted
 from lima.ports.events import EventSink
 from lima.ports.image_builder import BuiltImage
@@ -9,12 +11,14 @@ from lima.testing.fakes.failing import Failing
 
 
 class FakeImageStore(Failing):
-    """Has every image that it is asked for, unless `errors` holds one for the location."""
+    """Has every image and file that it is asked for, unless `errors` holds one for the location. The servers of the
+    locations in `silent` never answer."""
 
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[str] = []
         self.errors: dict[str, Exception] = {}
+        self.silent: set[str] = set()
 
     async def obtain(self, image: ImageRef, *, progress: EventSink) -> StoredImage:
         self._maybe_fail()
@@ -32,6 +36,19 @@ class FakeImageStore(Failing):
             initrd="/cache/initrd",
             cmdline="root=LABEL=rootfs",
         )
+
+    async def obtain_file(self, file: FileRef, *, title: str, progress: EventSink) -> str:
+        self.asked.append(file.location)
+        if file.location in self.errors:
+            raise self.errors[file.location]
+        progress.emit(StageStarted(stage="image.fetch", title=title))
+        progress.emit(StageFinished(stage="image.fetch", title=title, seconds=0.0))
+        return f"/cache/{file.location.rpartition('/')[2]}"
+
+    async def is_within_reach(self, file: FileRef) -> bool:
+        if file.location in self.silent:
+            await asyncio.Event().wait()
+        return file.location not in self.errors
 
 
 class FakeDiskTool(Failing):
