@@ -17,9 +17,12 @@ from lima.application.supervise import DISK_FULL, Supervise
 from lima.application.write_seed import WriteSeed
 from lima.domain.boot_facts import BootFacts, decode_boot_facts, encode_boot_facts
 from lima.domain.defaults import Survey
-from lima.domain.errors import HostKeyMismatchError, LaunchFailedError, PortTakenError, UnreachableError
+from lima.domain.errors import HostKeyMismatchError, LaunchFailedError, PortTakenError, StorageError, UnreachableError
 from lima.domain.guest_progress import GuestProgress, Stage, StageState
 from lima.domain.image import DiskInfo
+from lima.domain.machine_spec import DiskFormat
+from lima.domain.process import ProcessIdentity
+from lima.domain.template import AdditionalDisk
 from lima.ports.hypervisor import GuestEvent
 from lima.ports.transport import RemoteResult
 from lima.testing import fakes
@@ -177,6 +180,74 @@ async def test_a_failed_script_makes_it_degraded_with_name_and_code(agent: Agent
     assert agent.state.errors == ["provision script `system/00000000` failed with exit code 3: boom"]
     agent.stop.set()
     await task
+
+
+# --- additional disks ------------------------------------------------------------------------------------------------
+
+
+def with_disk(agent: Agent, *, held_by: str = "") -> None:
+    disks = (
+        AdditionalDisk(name="data", fs_type="xfs", fs_args=("-m", "crc=1")),
+        AdditionalDisk(name="swap", format=False),
+    )
+    agent.parser.values["default"] = template("https://a.test/disk.qcow2", additional_disks=disks)
+    for name, kind in (("data", DiskFormat.QCOW2), ("swap", DiskFormat.RAW)):
+        with agent.additional.making(name, kind):
+            pass
+    if held_by:
+        agent.additional.hold("data", f"/home/jane/.lima/{held_by}")
+
+
+async def test_additional_disks_are_the_instances_while_it_runs_and_no_longer(agent: Agent) -> None:
+    with_disk(agent)
+    task = await agent.ready()
+    assert {disk.holder for disk in agent.additional.disks.values()} == {f"/home/jane/.lima/{NAME}"}
+    (running,) = agent.running.values()
+    paths = [(disk.path.rpartition("/_disks/")[2], disk.format) for disk in running.machine.additional_disks]
+    assert paths == [("data/datadisk", "qcow2"), ("swap/datadisk", "raw")]
+    (seed,) = agent.seeds.written.values()
+    env = next(file.content.decode() for file in seed.files if file.path == "lima.env")
+    wanted = (
+        "DISKS=2", "DISK_0_NAME=data", "DISK_0_DEVICE=vdb", "DISK_0_FORMAT=true", "DISK_0_FSTYPE=xfs",
+        "DISK_0_FSARGS=-m crc=1", "DISK_1_NAME=swap", "DISK_1_DEVICE=vdc", "DISK_1_FORMAT=false", "DISK_1_FSTYPE=",
+        "DISK_1_FSARGS=",
+    )  # fmt: skip
+    assert [line for line in env.splitlines() if "_DISK" in line] == [f"LIMA_CIDATA_{line}" for line in wanted]
+    agent.stop.set()
+    assert await task == 0
+    assert {disk.holder for disk in agent.additional.disks.values()} == {""}
+
+
+async def test_a_disk_of_another_running_instance_ends_the_start_with_its_name(agent: Agent) -> None:
+    with_disk(agent, held_by="other")
+    agent.store.create("other", {"lima.yaml": (b"default", 0o644)})
+    agent.store.agents["other"] = ProcessIdentity(pid=77, start_ticks=1, boot_id="b")
+    assert await agent.run() == 1
+    assert agent.guests == []
+    last = agent.events.published[-1]
+    assert last.errors == (f"instance `{NAME}`: disk `data` is in use by instance `other` (pid 77)",)
+    assert "limactl stop other" in last.hint
+    assert agent.additional.disks["data"].holder.endswith("/other")
+    assert agent.additional.disks["swap"].holder == ""
+
+
+async def test_disks_come_back_when_the_guest_could_not_be_started(agent: Agent) -> None:
+    with_disk(agent)
+    agent.failures.append(LaunchFailedError("no"))
+    assert await agent.run() == 1
+    assert {disk.holder for disk in agent.additional.disks.values()} == {""}
+
+
+async def test_a_disk_full_host_does_not_keep_the_agent_from_its_end(agent: Agent) -> None:
+    with_disk(agent)
+    task = await agent.ready()
+    agent.additional.fail_next(StorageError("no space left"))
+    agent.stop.set()
+    assert await task == 0
+    assert "no space left" in agent.log.notes
+
+
+# --- adoption --------------------------------------------------------------------------------------------------------
 
 
 async def test_the_guest_of_a_dead_agent_is_taken_over_without_a_boot(agent: Agent) -> None:

@@ -15,7 +15,7 @@ from lima.testing.contracts.hosts import (
     ProcessRunnerContract,
     ProcessTableContract,
 )
-from lima.testing.contracts.images import DiskToolContract, ImageStoreContract
+from lima.testing.contracts.images import DiskToolContract, FileStoreContract, ImageStoreContract
 from lima.testing.contracts.instances import InstanceStoreContract
 from lima.testing.contracts.small import (
     AgentEventLogContract,
@@ -37,6 +37,7 @@ __all__ = [
     "DiskStoreContract",
     "DiskToolContract",
     "EventSinkContract",
+    "FileStoreContract",
     "HostAgentClientContract",
     "HostInspectorContract",
     "HypervisorContract",

@@ -2,9 +2,9 @@
 
 import pytest
 
-from lima.domain.errors import ImageFormatError, LimaError
+from lima.domain.errors import ImageError, ImageFormatError, LimaError
 from lima.domain.image import FileRef, ImageRef
-from lima.ports.image_store import DiskTool, ImageStore
+from lima.ports.image_store import DiskTool, FileStore, ImageStore
 from lima.testing.fakes.hosts import FakeEventSink
 
 
@@ -32,6 +32,33 @@ class ImageStoreContract:
     async def test_what_cannot_be_had_is_an_error_of_ours(self, subject: ImageStore, missing: ImageRef) -> None:
         with pytest.raises(LimaError):
             await subject.obtain(missing, progress=FakeEventSink())
+
+
+class FileStoreContract:
+    """Fixtures: `subject`, `file` (one that can be had), `missing` (one that cannot)."""
+
+    @pytest.fixture
+    def subject(self) -> FileStore:
+        raise NotImplementedError("give the suite its subject")
+
+    @pytest.fixture
+    def file(self) -> FileRef:
+        raise NotImplementedError("give the suite a file")
+
+    @pytest.fixture
+    def missing(self) -> FileRef:
+        return FileRef(location="http://127.0.0.1:1/nosuch.tgz")
+
+    async def test_the_same_file_is_got_twice(self, subject: FileStore, file: FileRef) -> None:
+        assert await subject.is_within_reach(file)
+        first = await subject.obtain_file(file, title="a file", progress=FakeEventSink())
+        assert first.startswith("/")
+        assert await subject.obtain_file(file, title="a file", progress=FakeEventSink()) == first
+
+    async def test_what_cannot_be_had_is_an_error_of_ours(self, subject: FileStore, missing: FileRef) -> None:
+        assert not await subject.is_within_reach(missing)
+        with pytest.raises(ImageError):
+            await subject.obtain_file(missing, title="a file", progress=FakeEventSink())
 
 
 class DiskToolContract:
