@@ -43,8 +43,8 @@ def test_the_archive_is_in_the_guests_seed(home: Home, tmp_path: pathlib.Path) -
 
 def test_without_the_archive_the_guest_starts_and_one_line_says_why(home: Home) -> None:
     said = create(home, "box", system=True, archives=[{"location": NOBODY}])
-    assert [line.count("level=warning") for line in said.splitlines() if "will not have nerdctl" in line] == [1]
+    assert [line.count("level=warning") for line in said.splitlines() if "nerdctl will be absent" in line] == [1]
     started = home.ok("start", "--tty=false", "box").err
-    assert started.count("The guest will not have nerdctl of its archive") == 1
+    assert started.count("nerdctl will be absent in the guest") == 1
     assert "127.0.0.1:1 does not answer" in started
     assert variables(home, "box") == ["LIMA_CIDATA_CONTAINERD_USER=", "LIMA_CIDATA_CONTAINERD_SYSTEM=1"]

@@ -73,9 +73,7 @@ class PrepareInstance:
             self.store.link_image(name, {FileName.NERDCTL: archive.path}, is_base=False)
         elif archive.why_not and not self.store.has(name, FileName.NERDCTL):
             level = Level.WARNING if config.containerd.is_asked else Level.INFO
-            progress.emit(
-                Note(message=f"The guest will not have nerdctl of its archive: {archive.why_not}", level=level)
-            )
+            progress.emit(Note(message=f"nerdctl will be absent in the guest: {archive.why_not}", level=level))
 
     async def _obtain(self, config: InstanceConfig, progress: EventSink) -> StoredImage:
         """The first entry that can be had, as upstream chooses them. Source: reference, config §1.3, image choice.

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lima.application.agent_state import AgentState
@@ -114,6 +114,8 @@ class Supervise:
                 hint=f"`limactl stop -f {name}` ends it",
             )
         hypervisor = self.new_hypervisor()
+        # its additional disks it has already, whatever has become of them or of the template since
+        config = replace(config, additional_disks=())
         machine = await self.boot.plan(name, config, accelerator=facts.accelerator, ssh_port=facts.ssh_port)
         if not await hypervisor.adopt(machine, process):
             raise LaunchFailedError(

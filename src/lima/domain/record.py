@@ -63,6 +63,7 @@ def to_json(record: InstanceRecord, *, host: dict[str, str]) -> dict[str, Any]:
         ("memory", summary.memory, False),
         ("disk", summary.disk, False),
         ("message", summary.message.removesuffix("\n"), False),
+        ("additionalDisks", summary.config.get("additionalDisks"), False),
         ("sshLocalPort", record.ssh_port, False),
         ("sshConfigFile", f"{record.directory}/ssh.config" if has_config else "", False),
         ("hostAgentPID", record.agent_pid, False),

@@ -140,7 +140,7 @@ async def test_without_network_one_line_says_so_and_the_start_goes_on(
     world.images.errors[ARCHIVE] = DownloadError("`a.test` does not answer", unreachable_host="a.test")
     world.launcher.script = READY
     assert (await world.start(StartRequest())).name == "default"
-    assert about_nerdctl(world) == [(level, "The guest will not have nerdctl of its archive: `a.test` does not answer")]
+    assert about_nerdctl(world) == [(level, "nerdctl will be absent in the guest: `a.test` does not answer")]
     # prepared twice, when it was made and when it was started, and tried once
     assert world.images.asked.count(ARCHIVE) == bool(asked)
 
@@ -168,7 +168,7 @@ async def test_an_architecture_without_an_archive_is_told(world: World) -> None:
     with_containerd(world, arch="aarch64", system=True)
     await world.create(CreateRequest())
     assert about_nerdctl(world) == [
-        ("warning", "The guest will not have nerdctl of its archive: `containerd.archives` has none for x86_64")
+        ("warning", "nerdctl will be absent in the guest: `containerd.archives` has none for x86_64")
     ]
 
 

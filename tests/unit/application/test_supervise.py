@@ -238,6 +238,22 @@ async def test_disks_come_back_when_the_guest_could_not_be_started(agent: Agent)
     assert {disk.holder for disk in agent.additional.disks.values()} == {""}
 
 
+async def test_a_guest_that_is_taken_over_keeps_its_disks_until_its_end(agent: Agent) -> None:
+    with_disk(agent)
+    first = await agent.ready()
+    first.cancel()  # killed: nothing of its end is done
+    await asyncio.gather(first, return_exceptions=True)
+    (process,) = agent.running
+    agent.store.drivers[NAME] = process
+    agent.additional.delete("swap")  # no matter to a guest that has it open
+    agent.guests.clear()
+    await agent.ready()
+    assert agent.additional.disks["data"].holder.endswith(f"/{NAME}")
+    agent.stop.set()
+    del agent.store.drivers[NAME]
+    await agent.until(lambda: agent.additional.disks["data"].holder == "")
+
+
 async def test_a_disk_full_host_does_not_keep_the_agent_from_its_end(agent: Agent) -> None:
     with_disk(agent)
     task = await agent.ready()
