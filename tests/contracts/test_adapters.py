@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -18,12 +19,15 @@ import pytest
 from lima.adapters.bootstrap.builder import BootstrapBuilder
 from lima.adapters.cidata.iso import IsoSeedWriter
 from lima.adapters.codec.yaml_reader import YamlTemplateParser
+from lima.adapters.filesystem.disks import FilesystemDiskStore
 from lima.adapters.filesystem.host_files import LocalHostFiles
 from lima.adapters.filesystem.instances import FilesystemInstanceStore
 from lima.adapters.filesystem.summaries import FileSummaryCache
 from lima.adapters.gotemplate.engine import GotplTemplates
 from lima.adapters.hostagent.client import SocketHostAgentClient
 from lima.adapters.hostagent.event_writer import DescriptorEventLog
+from lima.adapters.images.fetch import fetch
+from lima.adapters.images.reach import answers
 from lima.adapters.images.store import CachedImageStore
 from lima.adapters.qemu.accelerator import QemuAcceleratorProbe
 from lima.adapters.qemu.disks import QemuDiskTool
@@ -40,7 +44,8 @@ from lima.adapters.system.runner import AsyncProcessRunner
 from lima.adapters.templates.github import Answer
 from lima.adapters.templates.source import Reach, TemplateFiles
 from lima.adapters.yq.engine import YaqpyQuery
-from lima.domain.errors import HostKeyMismatchError, LaunchFailedError, PortTakenError, UnreachableError
+from lima.domain.cidata import Seed, SeedFile
+from lima.domain.errors import HostKeyMismatchError, LaunchFailedError, PortTakenError, StorageError, UnreachableError
 from lima.domain.events import AgentStatus, decode_event
 from lima.domain.host import HostFacts
 from lima.domain.image import FileRef, ImageRef
@@ -170,6 +175,34 @@ class TestQemuHypervisor(contracts.HypervisorContract):
         assert os.path.exists(os.path.join(machine.directory, "qemu.pid"))
 
 
+class TestCachedFileStore(contracts.FileStoreContract):
+    @pytest.fixture
+    def subject(self, facts: HostFacts) -> CachedImageStore:
+        async def over_http(file: FileRef, path: str, sink: fakes.FakeEventSink, stage: str) -> dict[str, str]:
+            return await fetch(file, path, progress=sink, stage=stage)
+
+        disks = QemuDiskTool(runner=AsyncProcessRunner())
+        return CachedImageStore(
+            facts=facts, builder=fakes.FakeImageBuilder(), disks=disks, clock=SystemClock(), fetch=over_http,
+            answers=answers,
+        )  # fmt: skip
+
+    @pytest.fixture
+    def file(self, tmp_path) -> FileRef:
+        (tmp_path / "archive").write_bytes(b"archive")
+        return FileRef(location=str(tmp_path / "archive"))
+
+
+class TestFilesystemDiskStore(contracts.DiskStoreContract):
+    @pytest.fixture
+    def subject(self, tmp_path) -> FilesystemDiskStore:
+        return FilesystemDiskStore(str(tmp_path / "home"), SystemProcessTable())
+
+    def fill(self, path: str) -> None:
+        with open(path, "wb") as file:
+            file.truncate(1 << 20)
+
+
 @pytest.mark.needs_qemu
 class TestQemuDiskTool(contracts.DiskToolContract):
     @pytest.fixture
@@ -200,7 +233,12 @@ class TestCachedImageStore(contracts.ImageStoreContract):
     def subject(self, facts: HostFacts) -> CachedImageStore:
         disks = QemuDiskTool(runner=AsyncProcessRunner())
         return CachedImageStore(
-            facts=facts, builder=fakes.FakeImageBuilder(), disks=disks, clock=SystemClock(), fetch=no_fetch
+            facts=facts,
+            builder=fakes.FakeImageBuilder(),
+            disks=disks,
+            clock=SystemClock(),
+            fetch=no_fetch,
+            answers=answers,
         )
 
     @pytest.fixture
@@ -307,6 +345,26 @@ class TestIsoSeedWriter(contracts.SeedWriterContract):
                 found[full.lstrip("/")] = target.getvalue()
         iso.close()
         return found
+
+    def test_a_large_archive_never_is_in_memory(self, subject: IsoSeedWriter, path: str, tmp_path) -> None:
+        with open(tmp_path / "archive", "wb") as file:
+            file.truncate(200 << 20)
+        archive = SeedFile(path="nerdctl-full.tgz", source=str(tmp_path / "archive"))
+        tracemalloc.start()
+        try:
+            subject.write(Seed(instance_id="iid-1", files=(archive,)), path)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert os.path.getsize(path) > 200 << 20
+        assert peak < 16 << 20
+
+    def test_a_source_that_cannot_be_read_leaves_the_old_seed(self, subject: IsoSeedWriter, path: str) -> None:
+        subject.write(Seed(instance_id="iid-1", files=(SeedFile(path="meta-data", content=b"old"),)), path)
+        with pytest.raises(StorageError, match="cannot be written"):
+            subject.write(Seed(instance_id="iid-2", files=(SeedFile(path="a", source="/nosuch"),)), path)
+        assert self.read_back(subject, path) == {"meta-data": b"old"}
+        assert os.listdir(os.path.dirname(path)) == ["cidata.iso"]
 
 
 @pytest.mark.needs_ssh

@@ -4,10 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
+from lima.domain.errors import DownloadError
 from lima.domain.image import DiskInfo, FileRef, ImageRef
 from lima.domain.machine import Arch
 from lima.domain.machine_spec import MachineSpec
 from lima.testing import contracts, fakes
+from lima.testing.contracts.templates import content_of
 
 
 class TestFakeHypervisor(contracts.HypervisorContract):
@@ -72,14 +74,30 @@ class TestFakeImageStore(contracts.ImageStoreContract):
     @pytest.fixture
     def subject(self, missing: ImageRef) -> fakes.FakeImageStore:
         store = fakes.FakeImageStore()
-        from lima.domain.errors import DownloadError
-
         store.errors[missing.disk.location] = DownloadError("no such file")
         return store
 
     @pytest.fixture
     def image(self) -> ImageRef:
         return ImageRef(disk=FileRef(location="/images/disk.qcow2"), arch="x86_64")
+
+
+class TestFakeFileStore(contracts.FileStoreContract):
+    @pytest.fixture
+    def subject(self, missing: FileRef) -> fakes.FakeImageStore:
+        store = fakes.FakeImageStore()
+        store.errors[missing.location] = DownloadError("no such file")
+        return store
+
+    @pytest.fixture
+    def file(self) -> FileRef:
+        return FileRef(location="/archives/nerdctl-full.tgz")
+
+
+class TestFakeDiskStore(contracts.DiskStoreContract):
+    @pytest.fixture
+    def subject(self) -> fakes.FakeDiskStore:
+        return fakes.FakeDiskStore()
 
 
 class TestFakeDiskTool(contracts.DiskToolContract):
@@ -116,7 +134,7 @@ class TestFakeSeedWriter(contracts.SeedWriterContract):
         return fakes.FakeSeedWriter()
 
     def read_back(self, subject: fakes.FakeSeedWriter, path: str) -> dict[str, bytes]:
-        return {file.path: file.content for file in subject.written[path].files}
+        return {file.path: content_of(file) for file in subject.written[path].files}
 
 
 class TestFakeEventSink(contracts.EventSinkContract):

@@ -147,6 +147,10 @@ def fresh_home(**extra_env: str) -> Iterator[Home]:
     # short, for the sake of socket paths
     path = tempfile.mkdtemp(prefix="lima-", dir="/tmp")
     home = Home(path, extra_env)
+    # a quarter of a gigabyte, for guests that are to be looked at: tests of containerd say so in their templates
+    os.mkdir(f"{path}/_config", 0o700)
+    with open(f"{path}/_config/default.yaml", "w", encoding="utf-8") as file:
+        file.write("containerd:\n  user: false\n")
     try:
         yield home
     finally:

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import http.server
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from dataclasses import replace
 import pytest
 
 from lima.adapters.images.fetch import fetch
+from lima.adapters.images.reach import answers
 from lima.adapters.images.store import CachedImageStore
 from lima.adapters.qemu.disks import QemuDiskTool
 from lima.adapters.system.clock import SystemClock
@@ -20,6 +22,7 @@ from lima.adapters.system.host import SystemHostInspector
 from lima.adapters.system.runner import AsyncProcessRunner
 from lima.domain.errors import DigestMismatchError, DownloadError, ImageFormatError
 from lima.domain.image import FileRef, ImageRef
+from lima.domain.progress import StageStarted
 from lima.testing import fakes
 
 DISK = os.urandom(1 << 16) + bytes(1 << 20)
@@ -38,7 +41,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/missing.raw":
             self.send_error(404)
             return
-        body = gzip.compress(DISK) if self.path.endswith(".gz") else DISK
+        body = gzip.compress(DISK, mtime=0) if self.path.endswith(".tgz") else DISK
+        body = gzip.compress(DISK) if self.path.endswith(".gz") else body
         if self.path == "/damaged.raw.gz":
             body = body[: len(body) // 2]
         self.send_response(200)
@@ -73,7 +77,7 @@ def store(tmp_path) -> CachedImageStore:
 
     return CachedImageStore(
         facts=facts, builder=fakes.FakeImageBuilder(), disks=QemuDiskTool(runner=AsyncProcessRunner()),
-        clock=SystemClock(), fetch=over_http,
+        clock=SystemClock(), fetch=over_http, answers=answers,
     )  # fmt: skip
 
 
@@ -181,11 +185,63 @@ async def test_a_local_file_that_changed_is_another_image(store: CachedImageStor
     assert content(before) == DISK
 
 
+# --- other files -----------------------------------------------------------------------------------------------------
+
+
+async def test_another_file_is_kept_as_it_came_and_fetched_once(store: CachedImageStore, server: str) -> None:
+    digest = "sha256:" + hashlib.sha256(gzip.compress(DISK, mtime=0)).hexdigest()
+    sink = fakes.FakeEventSink()
+    file = FileRef(location=f"{server}/fixed.tgz", digest=digest)
+    path = await store.obtain_file(file, title="the nerdctl archive", progress=sink)
+    assert gzip.decompress(content(path)) == DISK
+    assert await store.obtain_file(file, title="the nerdctl archive", progress=sink) == path
+    assert Handler.requests == ["/fixed.tgz"]
+    titles = [event.title for event in sink.events if isinstance(event, StageStarted)]
+    assert titles == ["Downloading the nerdctl archive (fixed.tgz)"]
+
+
+async def test_a_local_file_is_taken_as_it_is(store: CachedImageStore, tmp_path) -> None:
+    (tmp_path / "a.tgz").write_bytes(gzip.compress(DISK))
+    file = FileRef(location="~/a.tgz")
+    assert await store.is_within_reach(file)
+    path = await store.obtain_file(file, title="the nerdctl archive", progress=fakes.FakeEventSink())
+    assert content(path) == content(str(tmp_path / "a.tgz"))
+    assert os.stat(path).st_mode & 0o777 == 0o444
+
+
+async def test_within_reach_is_what_is_cached_or_answers(store: CachedImageStore, server: str) -> None:
+    here, nobody = FileRef(location=f"{server}/disk.raw"), FileRef(location="http://127.0.0.1:1/disk.raw")
+    assert await store.is_within_reach(here)
+    assert not await store.is_within_reach(nobody)
+    assert not await store.is_within_reach(FileRef(location="http://no-such-host.invalid/x"))
+    assert Handler.requests == []
+
+
+async def test_who_asks_may_stop_waiting_for_a_host_that_swallows_everything(store: CachedImageStore) -> None:
+    with socket.socket() as full:
+        # a listener whose queue is full: further connections hang, as with a firewall that drops them
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await store.is_within_reach(FileRef(location=f"http://127.0.0.1:{full.getsockname()[1]}/x"))
+        assert time.monotonic() - began < 2
+        for filler in fillers:
+            filler.close()
+
+
 async def test_a_built_image_is_built_once_and_a_failed_build_keeps_nothing(tmp_path) -> None:
     facts = replace(SystemHostInspector().facts(), cache_dir=str(tmp_path / "cache"))
     builder = fakes.FakeImageBuilder()
     disks = QemuDiskTool(runner=AsyncProcessRunner())
-    store = CachedImageStore(facts=facts, builder=builder, disks=disks, clock=SystemClock(), fetch=None)  # type: ignore[arg-type]
+    store = CachedImageStore(
+        facts=facts, builder=builder, disks=disks, clock=SystemClock(), fetch=None, answers=answers
+    )  # type: ignore[arg-type]
     builder.fail_next(ImageFormatError("no packages"))
     with pytest.raises(ImageFormatError):
         await obtain(store, "bootstrap:x")

@@ -3,21 +3,25 @@
 from dataclasses import dataclass
 
 from lima.domain.config import InstanceConfig
-from lima.domain.errors import WrongStateError
+from lima.domain.disks import attached_format
+from lima.domain.errors import DiskNotFoundError, WrongStateError
 from lima.domain.host import HostFacts
 from lima.domain.instance import FileName, quote
 from lima.domain.machine_spec import DirectBoot, DiskFormat, DiskSpec, Firmware, MachineSpec
 from lima.domain.networks import mac_address
+from lima.ports.disk_store import DiskStore
 from lima.ports.image_store import DiskTool
 from lima.ports.instance_store import InstanceStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanMachine:
-    """Looks at which files the instance has and states the machine. Raises: WrongStateError, ImageFormatError."""
+    """Looks at which files the instance has and states the machine. Raises: WrongStateError, ImageFormatError,
+    DiskNotFoundError."""
 
     store: InstanceStore
     disks: DiskTool
+    additional: DiskStore
     facts: HostFacts
 
     async def __call__(self, name: str, config: InstanceConfig, *, accelerator: str, ssh_port: int) -> MachineSpec:
@@ -35,6 +39,7 @@ class PlanMachine:
             cpu_model=cpu_types.get(config.arch) or None,
             disk=await self._disk(name),
             iso=self._path(name, FileName.ISO),
+            additional_disks=tuple([await self._additional(disk.name) for disk in config.additional_disks]),
             seed_iso=self._path(name, FileName.CIDATA_ISO),
             direct_boot=self._direct_boot(name),
             firmware=Firmware(legacy_bios=config.legacy_bios, code=self._path(name, FileName.EFI_CODE)),
@@ -57,6 +62,13 @@ class PlanMachine:
             )
         info = await self.disks.inspect(path)
         return DiskSpec(path=path, format=DiskFormat.QCOW2 if info.format == "qcow2" else DiskFormat.RAW)
+
+    async def _additional(self, name: str) -> DiskSpec:
+        disk = self.additional.look(name)
+        if disk is None:
+            raise DiskNotFoundError(name)
+        found = await self.disks.inspect(disk.path, format=disk.recorded_format)
+        return DiskSpec(path=disk.path, format=attached_format(disk, found))
 
     def _direct_boot(self, name: str) -> DirectBoot | None:
         kernel = self._path(name, FileName.KERNEL)

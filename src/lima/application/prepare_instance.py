@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from lima.application.fetch_nerdctl import FetchNerdctl
 from lima.domain.config import InstanceConfig
 from lima.domain.errors import DownloadError, ImageError, LimaError, WrongStateError
 from lima.domain.image import FileRef, ImageRef, StoredImage, host_of
@@ -27,10 +28,15 @@ class PrepareInstance:
     store: InstanceStore
     images: ImageStore
     disks: DiskTool
+    nerdctl: FetchNerdctl
 
     async def __call__(self, name: str, config: InstanceConfig, *, progress: EventSink) -> None:
         self.store.adopt_legacy_layout(name)
         await self._firmware(name, config, progress)
+        await self._disk(name, config, progress)
+        await self._nerdctl(name, config, progress)
+
+    async def _disk(self, name: str, config: InstanceConfig, progress: EventSink) -> None:
         if self.store.has(name, FileName.DISK):
             await self._grow(name, config, progress)
             return
@@ -55,6 +61,19 @@ class PrepareInstance:
             if stored.disk is not None:
                 self.store.link_image(name, {FileName.EFI_CODE: stored.disk})
                 return
+
+    async def _nerdctl(self, name: str, config: InstanceConfig, progress: EventSink) -> None:
+        """The archive that the seed carries. One that cannot be had now is no failure: what the instance has already
+        is used again, and without any the guest runs as well."""
+        if not config.containerd.is_on:
+            self.store.remove(name, FileName.NERDCTL)
+            return
+        archive = await self.nerdctl(config, progress=progress)
+        if archive.path:
+            self.store.link_image(name, {FileName.NERDCTL: archive.path}, is_base=False)
+        elif archive.why_not and not self.store.has(name, FileName.NERDCTL):
+            level = Level.WARNING if config.containerd.is_asked else Level.INFO
+            progress.emit(Note(message=f"nerdctl will be absent in the guest: {archive.why_not}", level=level))
 
     async def _obtain(self, config: InstanceConfig, progress: EventSink) -> StoredImage:
         """The first entry that can be had, as upstream chooses them. Source: reference, config §1.3, image choice.

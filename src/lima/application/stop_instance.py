@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from lima.application.observe_instance import ObserveInstance
+from lima.application.release_disks import ReleaseDisks
 from lima.domain.errors import InstanceNotFoundError, StopTimedOutError, WrongStateError
 from lima.domain.instance import FileName, Status, quote
 from lima.domain.process import ProcessIdentity
@@ -28,6 +29,7 @@ class StopInstance:
     store: InstanceStore
     processes: ProcessTable
     observe: ObserveInstance
+    release_disks: ReleaseDisks
     progress: EventSink
 
     async def __call__(self, name: str, *, force: bool) -> None:
@@ -66,6 +68,7 @@ class StopInstance:
         if left is not None:
             await self._kill(left, "driver process")
         self.store.remove_temporary(name)
+        self.release_disks(name)
         self._say(f"The instance {name} has shut down")
 
     async def force(self, name: str) -> None:
@@ -86,6 +89,8 @@ class StopInstance:
             self._say(f"Removing {quote(path)}")
         for file in (FileName.HA_FACTS, FileName.DRIVER_FACTS, FileName.BOOT_FACTS):
             self.store.remove(name, file)
+        for disk in self.release_disks(name):
+            self._say(f"Unlocked disk {quote(disk)}")
 
     async def _kill(self, process: ProcessIdentity, title: str) -> None:
         self._say(f"Sending SIGKILL to the {title} {process.pid}")

@@ -3,13 +3,15 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lima.application.agent_state import AgentState
 from lima.application.await_readiness import AwaitReadiness, GuestWord
 from lima.application.boot_guest import BootedGuest, BootGuest
+from lima.application.claim_disks import ClaimDisks
 from lima.application.connect_guest import ConnectGuest
+from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
 from lima.application.write_seed import WriteSeed
 from lima.domain.boot_facts import decode_boot_facts
@@ -54,6 +56,8 @@ class Supervise:
     store: InstanceStore
     clock: Clock
     resolve: ResolveInstance
+    claim_disks: ClaimDisks
+    release_disks: ReleaseDisks
     write_seed: WriteSeed
     boot: BootGuest
     connect: ConnectGuest
@@ -70,6 +74,7 @@ class Supervise:
         except LimaError as error:
             self._say(error.message, Level.ERROR)
             tail = error.log_tail if isinstance(error, LaunchFailedError) else ()
+            self._release_disks(name)
             self.state.exiting(errors=(error.message, *tail), hint=error.hint)
             return 1
 
@@ -109,6 +114,8 @@ class Supervise:
                 hint=f"`limactl stop -f {name}` ends it",
             )
         hypervisor = self.new_hypervisor()
+        # its additional disks it has already, whatever has become of them or of the template since
+        config = replace(config, additional_disks=())
         machine = await self.boot.plan(name, config, accelerator=facts.accelerator, ssh_port=facts.ssh_port)
         if not await hypervisor.adopt(machine, process):
             raise LaunchFailedError(
@@ -119,6 +126,10 @@ class Supervise:
         return BootedGuest(hypervisor=hypervisor, facts=facts, process=process)
 
     async def _boot(self, name: str, config: InstanceConfig) -> BootedGuest:
+        # the last run's: whoever reads it after a failure would take it for this one's
+        self.store.remove(name, FileName.SERIAL_LOG)
+        for sentence in self.claim_disks(name, config):
+            self._say(sentence)
         verdict = await self.probe.verdict(arch=config.arch, setting=config.qemu.accelerator)
         self._say(f"Accelerator: {verdict.accelerator} ({verdict.reason})")
         instance_id = await self.write_seed(name, config)
@@ -233,6 +244,14 @@ class Supervise:
             await life.transport.close()
         for file in (FileName.DRIVER_FACTS, FileName.BOOT_FACTS):
             self.store.remove(name, file)
+        self._release_disks(name)
+
+    def _release_disks(self, name: str) -> None:
+        try:
+            self.release_disks(name)
+        except LimaError as error:
+            # the lock of an instance that does not run is void anyway
+            self._say(error.message, Level.WARNING)
 
     def _farewell(self, report: ExitReport) -> int:
         if report.asked or report.exit_code in (0, None):

@@ -36,6 +36,7 @@ class WriteSeed:
             mac_address=mac_address(self.facts.machine_id, self.store.directory(name)),
             host_key=HostKeyPair(private=host_key.private, public=host_key.public),
             lima_version=self.version,
+            nerdctl_archive=self._nerdctl(name, config),
             proxies=guest_proxies(config.env, dict(self.facts.environment) if config.propagate_proxy_env else {}),
         )
         seed = render_seed(request, self.boot_scripts())
@@ -43,6 +44,10 @@ class WriteSeed:
         self.store.write(name, FileName.CLOUD_CONFIG, render_cloud_config(request).encode(), mode=0o444)
         self.store.write(name, FileName.KNOWN_HOSTS, known_hosts_line(name, host_key.public).encode(), mode=0o600)
         return seed.instance_id
+
+    def _nerdctl(self, name: str, config: InstanceConfig) -> str:
+        has_it = config.containerd.is_on and self.store.has(name, FileName.NERDCTL)
+        return f"{self.store.directory(name)}/{FileName.NERDCTL}" if has_it else ""
 
     async def _host_key(self, name: str) -> HostKey:
         """The instance's host key, made once: a new one at every boot would make a new seed id, and the guest would

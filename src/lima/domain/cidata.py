@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lima.domain.config import InstanceConfig, Provision, ProvisionMode
+from lima.domain.disks import device_name
 from lima.domain.errors import TemplateInvalidError
-from lima.domain.instance import hostname
+from lima.domain.instance import FileName, hostname
 
 GATEWAY = "192.168.5.2"
 SLIRP_DNS = "192.168.5.3"
@@ -34,11 +35,13 @@ exec {MOUNT_POINT}/boot.sh
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedFile:
-    """One file of the volume. `path` is relative, with `/`."""
+    """One file of the volume. `path` is relative, with `/`. `source`: a file of this host whose bytes are the content,
+    instead of `content`."""
 
     path: str
-    content: bytes
+    content: bytes = b""
     mode: int = 0o644
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +62,8 @@ class HostKeyPair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedRequest:
-    """What a seed is made of. `proxies` are pairs for the guest's environment."""
+    """What a seed is made of. `proxies` are pairs for the guest's environment; `nerdctl_archive` is the absolute path
+    of a file, empty where there is none."""
 
     name: str
     config: InstanceConfig
@@ -68,6 +72,7 @@ class SeedRequest:
     host_key: HostKeyPair | None
     lima_version: str
     proxies: tuple[tuple[str, str], ...] = ()
+    nerdctl_archive: str = ""
     debug: bool = False
 
 
@@ -110,6 +115,9 @@ def _files(request: SeedRequest, boot_scripts: Mapping[str, bytes], *, instance_
     ]
     for index, step in enumerate(config.provision):
         files += _provision(index, step)
+    if request.nerdctl_archive:
+        # a quarter of a gigabyte: its bytes are no part of the seed's identity
+        files.append(SeedFile(path=FileName.NERDCTL, source=request.nerdctl_archive))
     return files
 
 
@@ -184,11 +192,10 @@ def _lima_env(request: SeedRequest, instance_id: str) -> list[tuple[str, str]]:
         ("HOSTHOME_MOUNTPOINT", ""),
         ("MOUNTS", "0"),
         ("MOUNTTYPE", ""),
-        ("DISKS", "0"),
+        *_disks(config),
         ("GUEST_INSTALL_PREFIX", config.guest_install_prefix),
         ("UPGRADE_PACKAGES", "1" if config.upgrade_packages else ""),
-        ("CONTAINERD_USER", ""),
-        ("CONTAINERD_SYSTEM", ""),
+        *_containerd(request),
         ("SLIRP_DNS", SLIRP_DNS),
         ("SLIRP_GATEWAY", GATEWAY),
         ("SLIRP_IP_ADDRESS", GUEST_IP),
@@ -214,6 +221,31 @@ def _lima_env(request: SeedRequest, instance_id: str) -> list[tuple[str, str]]:
                 (f"{prefix}_PERMISSIONS", step.permissions),
             ]
     return [(f"LIMA_CIDATA_{key}", value) for key, value in values]
+
+
+def _containerd(request: SeedRequest) -> list[tuple[str, str]]:
+    """Without the archive a guest installs what its distribution has, which takes minutes: only where somebody asked."""
+    wanted, archive = request.config.containerd, request.nerdctl_archive
+    is_on = bool(archive) or wanted.is_asked
+    values = [
+        ("CONTAINERD_USER", "1" if wanted.user and is_on else ""),
+        ("CONTAINERD_SYSTEM", "1" if wanted.system and is_on else ""),
+    ]
+    return [*values, ("CONTAINERD_ARCHIVE", FileName.NERDCTL)] if archive else values
+
+
+def _disks(config: InstanceConfig) -> list[tuple[str, str]]:
+    values = [("DISKS", str(len(config.additional_disks)))]
+    for index, disk in enumerate(config.additional_disks):
+        prefix = f"DISK_{index}"
+        values += [
+            (f"{prefix}_NAME", disk.name),
+            (f"{prefix}_DEVICE", device_name(index)),
+            (f"{prefix}_FORMAT", "true" if disk.format else "false"),
+            (f"{prefix}_FSTYPE", disk.fs_type),
+            (f"{prefix}_FSARGS", " ".join(disk.fs_args)),
+        ]
+    return values
 
 
 def _lines(pairs: Any) -> str:

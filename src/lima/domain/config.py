@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from lima.domain.image import ImageRef
+from lima.domain.image import FileRef, ImageRef
 from lima.domain.machine import Arch, GuestOS
 
 
@@ -62,6 +62,33 @@ class CaCerts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AdditionalDisk:
+    """One entry of `additionalDisks`; `format`: an empty one gets a file system, `fs_type` (`ext4` where it is empty)
+    made with `fs_args`."""
+
+    name: str
+    format: bool = True
+    fs_type: str = ""
+    fs_args: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Containerd:
+    """`containerd`; `archives` are those for the guest's architecture. `is_asked`: somebody switched it on, which else
+    is the default."""
+
+    system: bool = False
+    user: bool = False
+    archives: tuple[FileRef, ...] = ()
+    is_asked: bool = False
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the guest is to have containerd at all."""
+        return self.system or self.user
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FirmwareImage:
     """One entry of `firmware.images`."""
 
@@ -93,6 +120,8 @@ class InstanceConfig:
     images: tuple[ImageRef, ...]
     user: User
     ssh: Ssh = field(default_factory=Ssh)
+    containerd: Containerd = field(default_factory=Containerd)
+    additional_disks: tuple[AdditionalDisk, ...] = ()
     legacy_bios: bool = False
     firmware_images: tuple[FirmwareImage, ...] = ()
     display: str = "none"

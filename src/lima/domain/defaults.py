@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 
 from lima.domain.completion import Circumstances, complete
 from lima.domain.config import (
+    AdditionalDisk,
     CaCerts,
+    Containerd,
     FirmwareImage,
     InstanceConfig,
     Provision,
@@ -28,6 +30,7 @@ from lima.domain.support import guest_user_problems, unsupported
 from lima.domain.template import (
     AudioSection,
     CaCertsSection,
+    ContainerdSection,
     File,
     FirmwareSection,
     Image,
@@ -131,10 +134,12 @@ def resolve(
         warnings += driver.warnings
     return Resolution(
         template=filled,
-        config=_config(driver.template, circumstances.facts) if driver is not None and not driver.problems else None,
+        config=_config(driver.template, circumstances.facts, asked=merged)
+        if driver is not None and not driver.problems
+        else None,
         problems=problems,
         driver=driver,
-        unsupported=unsupported(filled, asked=merged),
+        unsupported=unsupported(filled),
         warnings=tuple(dict.fromkeys(warnings)),
     )
 
@@ -160,8 +165,8 @@ def _network_warnings(filled: Template, found: Survey) -> tuple[str, ...]:
 # --- the filled template as a configuration --------------------------------------------------------------------------
 
 
-def _config(filled: Template, facts: HostFacts) -> InstanceConfig:
-    """`filled` has been validated and has passed its driver."""
+def _config(filled: Template, facts: HostFacts, *, asked: Template) -> InstanceConfig:
+    """`filled` has been validated and has passed its driver; `asked` is the same without the built-in defaults."""
     firmware = filled.firmware or FirmwareSection()
     video = filled.video or VideoSection()
     certs = filled.ca_certs or CaCertsSection()
@@ -175,6 +180,8 @@ def _config(filled: Template, facts: HostFacts) -> InstanceConfig:
         images=_chosen_images(filled, facts),
         user=_user(filled.user or UserSection()),
         ssh=_ssh(filled.ssh or SshSection()),
+        containerd=_containerd(filled, facts, asked.containerd or ContainerdSection()),
+        additional_disks=_additional_disks(filled),
         legacy_bios=bool(firmware.legacy_bios),
         firmware_images=tuple(
             FirmwareImage(
@@ -215,6 +222,33 @@ def _qemu_options(filled: Template) -> QemuOptions:
         cpu_type=tuple(sorted((arch, cpu) for arch, cpu in (section.cpu_type or {}).items() if cpu)),
         accelerator=section.accelerator or "",
     )
+
+
+def _containerd(filled: Template, facts: HostFacts, asked: ContainerdSection) -> Containerd:
+    section = filled.containerd or ContainerdSection()
+    return Containerd(
+        system=bool(section.system),
+        user=bool(section.user),
+        archives=tuple(_file(file, facts) for file in section.archives or () if file.arch == filled.arch),
+        is_asked=bool(asked.system or asked.user),
+    )
+
+
+def _additional_disks(filled: Template) -> tuple[AdditionalDisk, ...]:
+    """Each name once, the first counts: `override.yaml`'s, the template's, `default.yaml`'s."""
+    disks: dict[str, AdditionalDisk] = {}
+    for disk in filled.additional_disks or ():
+        name = disk.name or ""
+        disks.setdefault(
+            name,
+            AdditionalDisk(
+                name=name,
+                format=disk.format is not False,
+                fs_type=disk.fs_type or "",
+                fs_args=disk.fs_args or (),
+            ),
+        )
+    return tuple(disks.values())
 
 
 def _user(user: UserSection) -> User:

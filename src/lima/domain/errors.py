@@ -4,6 +4,7 @@
       TemplateError      TemplateSyntaxError · TemplateInvalidError(problems) · LocatorError
                          · GoTemplateError(stage) · YqError
       InstanceError      InstanceNotFoundError · InstanceExistsError · InstanceBusyError · WrongStateError · StorageError
+      DiskError          DiskNotFoundError · DiskExistsError · DiskInUseError(instance)
       HypervisorError    LaunchFailedError(argv, exit_code, log_tail) · PortTakenError · StopTimedOutError
                          · MissingToolError(tools) · UnsupportedCapabilityError
       TransportError     UnreachableError · AuthenticationError · HostKeyMismatchError · RemoteCommandError(exit_code)
@@ -104,6 +105,40 @@ class WrongStateError(InstanceError):
 
 class StorageError(InstanceError):
     """A file of ours could not be written or read: disk full, permissions, a read-only file system."""
+
+
+# --- additional disks ------------------------------------------------------------------------------------------------
+
+
+class DiskError(LimaError):
+    """An additional disk cannot be made, used or changed."""
+
+
+class DiskNotFoundError(DiskError):
+    """There is no disk of that name."""
+
+    def __init__(self, name: str, *, context: str = "", hint: str = "") -> None:
+        super().__init__(
+            f"{context}disk `{name}` does not exist", hint=hint or "`limactl disk list` shows the disks there are"
+        )
+
+
+class DiskExistsError(DiskError):
+    """The name is taken."""
+
+    def __init__(self, name: str, *, directory: str) -> None:
+        super().__init__(
+            f"disk `{name}` already exists (`{directory}`)",
+            hint=f"choose another name, or `limactl disk delete {name}`",
+        )
+
+
+class DiskInUseError(DiskError):
+    """An instance that runs has the disk; `instance` is its name."""
+
+    def __init__(self, message: str, *, instance: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.instance = instance
 
 
 # --- hypervisor ------------------------------------------------------------------------------------------------------

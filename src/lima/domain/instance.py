@@ -73,6 +73,8 @@ class FileName:
     HOST_KEY = "ssh_host_ed25519_key"
     PROVISION_REPORT = "provision-report.json"
     # a socket is no state: this one may go with `stop -f`
+    # only with containerd: the name that the archive has in the seed
+    NERDCTL = "nerdctl-full.tgz"
     PROGRESS_SOCK = "progress.sock"
 
 

@@ -19,22 +19,19 @@ _MODES_LATER = ("dependency", "ansible", "yq")
 _NOT_YET = "not supported by this version yet"
 
 
-def unsupported(template: Template, *, asked: Template) -> tuple[Problem, ...]:
-    """`template` comes from `completion.complete`, `asked` is the same before: a default is no reason to refuse."""
-    return tuple(_beyond_this_version(template, asked)) + tuple(_beyond_any_guest(template))
+def unsupported(template: Template) -> tuple[Problem, ...]:
+    """`template` comes from `completion.complete`."""
+    return tuple(_beyond_this_version(template)) + tuple(_beyond_any_guest(template))
 
 
-def _beyond_this_version(template: Template, merged: Template) -> Iterator[Problem]:
-    containerd, resolver, rosetta = merged.containerd, template.host_resolver, template.rosetta
+def _beyond_this_version(template: Template) -> Iterator[Problem]:
+    resolver, rosetta = template.host_resolver, template.rosetta
     asked = {
         "base": template.base,
         "os": template.os not in (None, GuestOS.LINUX),
         "vmType": template.vm_type not in (None, "qemu"),
-        "additionalDisks": template.additional_disks,
         "mounts": template.mounts,
         "mountInotify": template.mount_inotify,
-        "containerd.system": containerd and containerd.system and not template.plain,
-        "containerd.user": containerd and containerd.user and not template.plain,
         "probes": template.probes,
         "portForwards": template.port_forwards,
         "copyToHost": template.copy_to_host,

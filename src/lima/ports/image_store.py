@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from lima.domain.image import DiskInfo, ImageRef, StoredImage
+from lima.domain.image import DiskInfo, FileRef, ImageRef, StoredImage
 from lima.ports.events import EventSink
 
 
@@ -23,11 +23,28 @@ class ImageStore(Protocol):
         ...
 
 
+class FileStore(Protocol):
+    """The cache of other files that templates name. As with images: whole, checked, immutable, shared."""
+
+    async def obtain_file(self, file: FileRef, *, title: str, progress: EventSink) -> str:
+        """The absolute path of the file as it is (not decompressed), from the cache or fetched; `title` names it.
+
+        Raises: as `ImageStore.obtain`.
+        """
+        ...
+
+    async def is_within_reach(self, file: FileRef) -> bool:
+        """Whether it is in the cache, on this host, or its server accepts a connection. Takes as long as that takes:
+        the caller says how long it waits."""
+        ...
+
+
 class DiskTool(Protocol):
     """Makes and grows the disks of instances."""
 
-    async def inspect(self, path: str) -> DiskInfo:
-        """What the file is. Raises: ImageFormatError where it cannot be read at all."""
+    async def inspect(self, path: str, *, format: str = "") -> DiskInfo:  # noqa: A002  the field's own word
+        """What the file is, by its first bytes; those of one that is known to be `raw` are the guest's, and not looked
+        at. Raises: ImageFormatError where it cannot be read at all."""
         ...
 
     async def create_overlay(self, path: str, *, backing: str, backing_format: str, size_bytes: int) -> None:
@@ -37,8 +54,16 @@ class DiskTool(Protocol):
         """
         ...
 
-    async def create_empty(self, path: str, *, size_bytes: int) -> None:
-        """An empty qcow2. Appears complete or not at all. Raises: StorageError."""
+    async def create_empty(self, path: str, *, size_bytes: int, format: str = "qcow2") -> None:  # noqa: A002  as above
+        """An empty disk, qcow2 or raw. Appears complete or not at all. Raises: StorageError."""
+        ...
+
+    async def copy(self, source: str, path: str, *, progress: EventSink) -> None:
+        """The same bytes at `path`; holes stay holes. Tells how far it is, as stage `disk.copy`. A cancelled copy
+        leaves a part.
+
+        Raises: ImageFormatError (`source` cannot be read), StorageError.
+        """
         ...
 
     async def grow(self, path: str, *, format: str, size_bytes: int) -> None:  # noqa: A002  the field's own word

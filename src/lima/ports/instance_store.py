@@ -82,9 +82,10 @@ class InstanceStore(Protocol):
         """The lock that a parent process handed on as an open descriptor, now held in this process's name."""
         ...
 
-    def link_image(self, name: str, files: dict[str, str]) -> None:
+    def link_image(self, name: str, files: dict[str, str], *, is_base: bool = True) -> None:
         """Link immutable store files into the instance (`file` → absolute source): hard links, else reflink or
-        sparse copies. Records size and mtime of the base. Each appears complete or not at all."""
+        sparse copies. Each appears complete or not at all. `is_base`: the guest's disk stands on it, so that size and
+        mtime are recorded."""
         ...
 
     def adopt_legacy_layout(self, name: str) -> None:

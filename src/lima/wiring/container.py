@@ -5,7 +5,7 @@ Providers point at the factory functions of `factories`, which import inside the
 
 from dependency_injector import containers, providers
 
-from lima.wiring import factories, factories_agent, factories_templates
+from lima.wiring import factories, factories_agent, factories_disks, factories_templates
 
 
 class Container(containers.DeclarativeContainer):
@@ -18,6 +18,7 @@ class Container(containers.DeclarativeContainer):
     runner = providers.Singleton(factories.runner)
     ports = providers.Singleton(factories.ports)
     store = providers.Singleton(factories.store, host_facts)
+    disk_store = providers.Singleton(factories_disks.disk_store, host_facts, processes)
     agent_client = providers.Singleton(factories.agent_client)
     agent_launcher = providers.Singleton(factories.agent_launcher, store, processes)
     agent_events = providers.Singleton(factories.agent_events, clock)
@@ -44,7 +45,8 @@ class Container(containers.DeclarativeContainer):
         factories_templates.copy_template, template_source, embed_template, resolve_instance
     )
     observe_instance = providers.Factory(factories.observe_instance, store, agent_client)
-    prepare_instance = providers.Factory(factories.prepare_instance, store, image_store, disk_tool)
+    fetch_nerdctl = providers.Singleton(factories.fetch_nerdctl, image_store)
+    prepare_instance = providers.Factory(factories.prepare_instance, store, image_store, disk_tool, fetch_nerdctl)
     create_instance = providers.Factory(
         factories.create_instance,
         store,
@@ -56,7 +58,19 @@ class Container(containers.DeclarativeContainer):
         accelerator_probe,
         host_facts,
     )
-    stop_instance = providers.Factory(factories.stop_instance, store, processes, observe_instance)
+    find_disk_use = providers.Factory(factories_disks.find_disk_use, store)
+    claim_disks = providers.Factory(factories_disks.claim_disks, disk_store, store, find_disk_use)
+    release_disks = providers.Factory(factories_disks.release_disks, disk_store, store)
+    create_disk = providers.Factory(factories_disks.create_disk, disk_store, disk_tool, processes)
+    import_disk = providers.Factory(factories_disks.import_disk, disk_store, disk_tool, processes, clock)
+    list_disks = providers.Factory(factories_disks.list_disks, disk_store, disk_tool, find_disk_use)
+    resize_disk = providers.Factory(factories_disks.resize_disk, disk_store, disk_tool, find_disk_use)
+    delete_disk = providers.Factory(
+        factories_disks.delete_disk, disk_store, store, processes, find_disk_use, resolve_instance
+    )
+    unlock_disk = providers.Factory(factories_disks.unlock_disk, disk_store, find_disk_use)
+
+    stop_instance = providers.Factory(factories.stop_instance, store, processes, observe_instance, release_disks)
     start_instance = providers.Factory(
         factories.start_instance,
         store,
@@ -84,7 +98,7 @@ class Container(containers.DeclarativeContainer):
     check_host = providers.Factory(factories.check_host, host_inspector, host_facts, accelerator_probe)
 
     write_seed = providers.Factory(factories_agent.write_seed, store, seed_writer, ssh_keys, host_facts)
-    plan_machine = providers.Factory(factories_agent.plan_machine, store, disk_tool, host_facts)
+    plan_machine = providers.Factory(factories_agent.plan_machine, store, disk_tool, disk_store, host_facts)
     boot_guest = providers.Factory(
         factories_agent.boot_guest, store, plan_machine, accelerator_probe, ports, host_facts, hypervisor.provider
     )
@@ -94,6 +108,8 @@ class Container(containers.DeclarativeContainer):
         store,
         clock,
         resolve_instance,
+        claim_disks,
+        release_disks,
         write_seed,
         boot_guest,
         connect_guest,

@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from lima.application.create_instance import CreateInstance
     from lima.application.delete_instance import DeleteInstance
     from lima.application.embed_template import EmbedTemplate
+    from lima.application.fetch_nerdctl import FetchNerdctl
     from lima.application.list_instances import ListInstances
     from lima.application.observe_instance import ObserveInstance
     from lima.application.prepare_instance import PrepareInstance
+    from lima.application.release_disks import ReleaseDisks
     from lima.application.resolve_instance import ResolveInstance
     from lima.application.restart_instance import RestartInstance
     from lima.application.run_shell import RunShell
@@ -150,7 +152,14 @@ def image_store(facts: HostFacts, builder: ImageBuilder, disks: DiskTool, the_cl
 
         return await fetch(file, path, progress=sink, stage=stage)
 
-    return CachedImageStore(facts=facts, builder=builder, disks=disks, clock=the_clock, fetch=fetch_lazily)
+    async def answers_lazily(location: str) -> bool:
+        from lima.adapters.images.reach import answers
+
+        return await answers(location)
+
+    return CachedImageStore(
+        facts=facts, builder=builder, disks=disks, clock=the_clock, fetch=fetch_lazily, answers=answers_lazily
+    )
 
 
 def accelerator_probe(facts: HostFacts, processes_runner: AsyncProcessRunner) -> QemuAcceleratorProbe:
@@ -207,12 +216,18 @@ def observe_instance(instances: FilesystemInstanceStore, client: SocketHostAgent
     return ObserveInstance(store=instances, client=client)
 
 
+def fetch_nerdctl(files: CachedImageStore) -> FetchNerdctl:
+    from lima.application.fetch_nerdctl import FetchNerdctl
+
+    return FetchNerdctl(files=files)
+
+
 def prepare_instance(
-    instances: FilesystemInstanceStore, images: CachedImageStore, disks: QemuDiskTool
+    instances: FilesystemInstanceStore, images: CachedImageStore, disks: QemuDiskTool, nerdctl: FetchNerdctl
 ) -> PrepareInstance:
     from lima.application.prepare_instance import PrepareInstance
 
-    return PrepareInstance(store=instances, images=images, disks=disks)
+    return PrepareInstance(store=instances, images=images, disks=disks, nerdctl=nerdctl)
 
 
 def create_instance(
@@ -248,11 +263,16 @@ def create_instance(
 
 
 def stop_instance(
-    instances: FilesystemInstanceStore, table: SystemProcessTable, observe: ObserveInstance, *, progress: EventSink
+    instances: FilesystemInstanceStore,
+    table: SystemProcessTable,
+    observe: ObserveInstance,
+    release: ReleaseDisks,
+    *,
+    progress: EventSink,
 ) -> StopInstance:
     from lima.application.stop_instance import StopInstance
 
-    return StopInstance(store=instances, processes=table, observe=observe, progress=progress)
+    return StopInstance(store=instances, processes=table, observe=observe, release_disks=release, progress=progress)
 
 
 def start_instance(

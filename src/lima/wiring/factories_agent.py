@@ -9,6 +9,7 @@ from lima.wiring.factories import version
 
 if TYPE_CHECKING:
     from lima.adapters.cidata.iso import IsoSeedWriter
+    from lima.adapters.filesystem.disks import FilesystemDiskStore
     from lima.adapters.filesystem.instances import FilesystemInstanceStore
     from lima.adapters.hostagent.progress_port import SocketProgressSource
     from lima.adapters.qemu.accelerator import QemuAcceleratorProbe
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from lima.adapters.system.runner import AsyncProcessRunner
     from lima.application.agent_state import AgentState
     from lima.application.boot_guest import BootGuest
+    from lima.application.claim_disks import ClaimDisks
     from lima.application.connect_guest import ConnectGuest
     from lima.application.plan_machine import PlanMachine
+    from lima.application.release_disks import ReleaseDisks
     from lima.application.resolve_instance import ResolveInstance
     from lima.application.supervise import Supervise
     from lima.application.write_seed import WriteSeed
@@ -67,10 +70,12 @@ def write_seed(
     )
 
 
-def plan_machine(instances: FilesystemInstanceStore, disks: QemuDiskTool, facts: HostFacts) -> PlanMachine:
+def plan_machine(
+    instances: FilesystemInstanceStore, disks: QemuDiskTool, additional: FilesystemDiskStore, facts: HostFacts
+) -> PlanMachine:
     from lima.application.plan_machine import PlanMachine
 
-    return PlanMachine(store=instances, disks=disks, facts=facts)
+    return PlanMachine(store=instances, disks=disks, additional=additional, facts=facts)
 
 
 def boot_guest(
@@ -105,6 +110,8 @@ def supervise(
     instances: FilesystemInstanceStore,
     the_clock: SystemClock,
     resolve: ResolveInstance,
+    claim: ClaimDisks,
+    release: ReleaseDisks,
     seed: WriteSeed,
     boot: BootGuest,
     connect: ConnectGuest,
@@ -121,6 +128,8 @@ def supervise(
         store=instances,
         clock=the_clock,
         resolve=resolve,
+        claim_disks=claim,
+        release_disks=release,
         write_seed=seed,
         boot=boot,
         connect=connect,

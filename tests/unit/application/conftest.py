@@ -7,14 +7,17 @@ import pytest
 from lima.application.create_instance import CreateInstance
 from lima.application.delete_instance import DeleteInstance
 from lima.application.embed_template import EmbedTemplate
+from lima.application.fetch_nerdctl import FetchNerdctl
+from lima.application.find_disk_use import FindDiskUse
 from lima.application.observe_instance import ObserveInstance
 from lima.application.prepare_instance import PrepareInstance
+from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
 from lima.application.restart_instance import RestartInstance
 from lima.application.start_instance import StartInstance
 from lima.application.stop_instance import StopInstance
 from lima.domain.defaults import Survey
-from lima.domain.template import File, Image, Template
+from lima.domain.template import ContainerdSection, File, Image, Template
 from lima.testing import fakes
 from lima.testing.fakes.hosts import FACTS
 from tests.resolving import no_engine, surroundings
@@ -23,6 +26,8 @@ VERSION = "2.2.0-py0.1.0"
 
 
 def template(*locations: str, **fields: object) -> Template:
+    """Without containerd, where it is not asked for."""
+    fields.setdefault("containerd", ContainerdSection(user=False))
     return Template(images=tuple(Image(location=location, arch="x86_64") for location in locations), **fields)  # type: ignore[arg-type]
 
 
@@ -32,6 +37,7 @@ class World:
     processes: fakes.FakeProcessTable = field(default_factory=fakes.FakeProcessTable)
     client: fakes.FakeHostAgentClient = field(default_factory=fakes.FakeHostAgentClient)
     images: fakes.FakeImageStore = field(default_factory=fakes.FakeImageStore)
+    additional: fakes.FakeDiskStore = field(default_factory=fakes.FakeDiskStore)
     disks: fakes.FakeDiskTool = field(default_factory=fakes.FakeDiskTool)
     clock: fakes.FakeClock = field(default_factory=fakes.FakeClock)
     sink: fakes.FakeEventSink = field(default_factory=fakes.FakeEventSink)
@@ -42,6 +48,7 @@ class World:
     preflight_error: Exception | None = None
 
     def __post_init__(self) -> None:
+        self.nerdctl = FetchNerdctl(files=self.images)
         self.launcher = fakes.FakeHostAgentLauncher(self.store, self.processes)
         self.processes.on_signal = self._forget
 
@@ -72,7 +79,7 @@ class World:
 
     @property
     def prepare(self) -> PrepareInstance:
-        return PrepareInstance(store=self.store, images=self.images, disks=_Disks(self))
+        return PrepareInstance(store=self.store, images=self.images, disks=_Disks(self), nerdctl=self.nerdctl)
 
     @property
     def create(self) -> CreateInstance:
@@ -87,8 +94,19 @@ class World:
         )  # fmt: skip
 
     @property
+    def find_disk_use(self) -> FindDiskUse:
+        return FindDiskUse(instances=self.store)
+
+    @property
+    def release_disks(self) -> ReleaseDisks:
+        return ReleaseDisks(disks=self.additional, instances=self.store)
+
+    @property
     def stop(self) -> StopInstance:
-        return StopInstance(store=self.store, processes=self.processes, observe=self.observe, progress=self.sink)
+        return StopInstance(
+            store=self.store, processes=self.processes, observe=self.observe, release_disks=self.release_disks,
+            progress=self.sink,
+        )  # fmt: skip
 
     @property
     def start(self) -> StartInstance:

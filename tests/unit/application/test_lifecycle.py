@@ -8,6 +8,7 @@ from lima.application.create_instance import CreateRequest
 from lima.application.start_instance import StartRequest
 from lima.domain.errors import (
     CommandError,
+    DigestMismatchError,
     DownloadError,
     ImageError,
     ImageFormatError,
@@ -24,9 +25,10 @@ from lima.domain.errors import (
 )
 from lima.domain.events import AgentStatus
 from lima.domain.image import DiskInfo
+from lima.domain.machine_spec import DiskFormat
 from lima.domain.progress import Note, StageFinished
 from lima.domain.status import AgentAnswer
-from lima.domain.template import FirmwareFile, FirmwareSection
+from lima.domain.template import ContainerdSection, File, FirmwareFile, FirmwareSection
 from tests.unit.application.conftest import World, template
 
 GIB = 1 << 30
@@ -105,6 +107,83 @@ async def test_names_that_cannot_be(
     with pytest.raises(error):
         await world.create(CreateRequest(locator=locator, name=name))
     assert world.store.files == {}
+
+
+# --- containerd ------------------------------------------------------------------------------------------------------
+
+ARCHIVE = "https://a.test/nerdctl-full.tgz"
+
+
+def with_containerd(world: World, *archives: str, arch: str = "x86_64", **fields: bool) -> None:
+    files = tuple(File(location=location, arch=arch) for location in archives or (ARCHIVE,))
+    section = ContainerdSection(archives=files, **fields)
+    world.parser.values["default"] = template("https://a.test/disk.qcow2", containerd=section)
+
+
+def about_nerdctl(world: World) -> list[tuple[str, str]]:
+    notes = [event for event in world.sink.events if isinstance(event, Note)]
+    return [(note.level, note.message) for note in notes if "nerdctl" in note.message]
+
+
+async def test_the_archive_is_linked_into_the_instance(world: World) -> None:
+    with_containerd(world, user=True)
+    await world.create(CreateRequest())
+    assert world.store.files["default"]["nerdctl-full.tgz"] == b"link to /cache/nerdctl-full.tgz"
+    assert about_nerdctl(world) == []
+
+
+@pytest.mark.parametrize(("asked", "level"), [({"user": True}, "warning"), ({"system": True}, "warning"), ({}, "info")])
+async def test_without_network_one_line_says_so_and_the_start_goes_on(
+    world: World, asked: dict[str, bool], level: str
+) -> None:
+    with_containerd(world, **asked)
+    world.images.errors[ARCHIVE] = DownloadError("`a.test` does not answer", unreachable_host="a.test")
+    world.launcher.script = READY
+    assert (await world.start(StartRequest())).name == "default"
+    assert about_nerdctl(world) == [(level, "nerdctl will be absent in the guest: `a.test` does not answer")]
+    # prepared twice, when it was made and when it was started, and tried once
+    assert world.images.asked.count(ARCHIVE) == bool(asked)
+
+
+async def test_where_nobody_asked_a_silent_host_is_not_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lima.application.fetch_nerdctl.PATIENCE_S", 0.01)
+    with_containerd(world)
+    world.images.silent.add(ARCHIVE)
+    await world.create(CreateRequest())
+    assert [level for level, _ in about_nerdctl(world)] == ["info"]
+    assert ARCHIVE not in world.images.asked
+
+
+async def test_the_next_archive_is_tried(world: World) -> None:
+    with_containerd(world, ARCHIVE, "https://b.test/other.tgz", user=True)
+    world.images.errors[ARCHIVE] = DigestMismatchError(ARCHIVE, expected="sha256:a", actual="sha256:b")
+    await world.create(CreateRequest())
+    assert world.store.files["default"]["nerdctl-full.tgz"] == b"link to /cache/other.tgz"
+    assert about_nerdctl(world) == []
+
+
+async def test_an_architecture_without_an_archive_is_told(world: World) -> None:
+    with_containerd(world, arch="aarch64", system=True)
+    await world.create(CreateRequest())
+    assert about_nerdctl(world) == [
+        ("warning", "nerdctl will be absent in the guest: `containerd.archives` has none for x86_64")
+    ]
+
+
+async def test_what_the_instance_has_is_used_again_and_goes_when_it_is_switched_off(world: World) -> None:
+    with_containerd(world, user=True)
+    await world.create(CreateRequest())
+    world.nerdctl.failed.add(ARCHIVE)
+    world.launcher.script = READY
+    await world.start(StartRequest(locator_or_name="default"))
+    assert "nerdctl-full.tgz" in world.store.files["default"]
+    assert about_nerdctl(world) == []
+    await world.stop("default", force=True)
+    with_containerd(world, user=False)
+    await world.start(StartRequest(locator_or_name="default"))
+    assert "nerdctl-full.tgz" not in world.store.files["default"]
 
 
 # --- prepare ---------------------------------------------------------------------------------------------------------
@@ -345,6 +424,16 @@ async def test_force_kills_agent_then_driver_and_never_fails_twice(world: World)
     await world.stop("default", force=True)
     assert world.processes.signals == [(4001, 9), (5001, 9)]
     assert not world.store.has("default", "ha.pid")
+
+
+async def test_force_gives_up_the_disks_of_what_it_killed(world: World) -> None:
+    await running(world)
+    with world.additional.making("data", DiskFormat.RAW):
+        pass
+    world.additional.hold("data", world.store.directory("default"))
+    await world.stop("default", force=True)
+    assert world.additional.disks["data"].holder == ""
+    assert "Unlocked disk `data`" in world.sink.notes
 
 
 async def test_force_signals_nobody_whose_identity_is_not_known(world: World) -> None:

@@ -7,16 +7,22 @@ import pytest
 
 from lima.application.agent_state import AgentState
 from lima.application.boot_guest import BootGuest
+from lima.application.claim_disks import ClaimDisks
 from lima.application.connect_guest import ConnectGuest
+from lima.application.find_disk_use import FindDiskUse
 from lima.application.plan_machine import PlanMachine
+from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
 from lima.application.supervise import DISK_FULL, Supervise
 from lima.application.write_seed import WriteSeed
 from lima.domain.boot_facts import BootFacts, decode_boot_facts, encode_boot_facts
 from lima.domain.defaults import Survey
-from lima.domain.errors import HostKeyMismatchError, LaunchFailedError, PortTakenError, UnreachableError
+from lima.domain.errors import HostKeyMismatchError, LaunchFailedError, PortTakenError, StorageError, UnreachableError
 from lima.domain.guest_progress import GuestProgress, Stage, StageState
 from lima.domain.image import DiskInfo
+from lima.domain.machine_spec import DiskFormat
+from lima.domain.process import ProcessIdentity
+from lima.domain.template import AdditionalDisk
 from lima.ports.hypervisor import GuestEvent
 from lima.ports.transport import RemoteResult
 from lima.testing import fakes
@@ -36,6 +42,7 @@ class Agent:
     log: fakes.FakeEventSink = field(default_factory=fakes.FakeEventSink)
     progress: fakes.FakeGuestProgressSource = field(default_factory=fakes.FakeGuestProgressSource)
     transport: fakes.FakeTransport = field(default_factory=fakes.FakeTransport)
+    additional: fakes.FakeDiskStore = field(default_factory=fakes.FakeDiskStore)
     seeds: fakes.FakeSeedWriter = field(default_factory=fakes.FakeSeedWriter)
 
     def __post_init__(self) -> None:
@@ -62,13 +69,21 @@ class Agent:
         )  # fmt: skip
         keys = fakes.FakeSshKeys()
         disks = fakes.FakeDiskTool({f"/home/jane/.lima/{NAME}/disk": DiskInfo(format="qcow2", virtual_size=1 << 30)})
-        plan = PlanMachine(store=self.store, disks=disks, facts=FACTS)
+        disks.disks |= {
+            disk.path: DiskInfo(format=disk.recorded_format, virtual_size=1 << 30)
+            for disk in self.additional.disks.values()
+        }
+        plan = PlanMachine(store=self.store, disks=disks, additional=self.additional, facts=FACTS)
         boot = BootGuest(
             store=self.store, plan=plan, probe=self.probe, ports=fakes.FakePortAllocator(), host=FACTS,
             new_hypervisor=self.hypervisor,
         )  # fmt: skip
         supervise = Supervise(
             store=self.store, clock=self.clock, resolve=resolve,
+            claim_disks=ClaimDisks(
+                disks=self.additional, instances=self.store, find_use=FindDiskUse(instances=self.store)
+            ),
+            release_disks=ReleaseDisks(disks=self.additional, instances=self.store),
             write_seed=WriteSeed(
                 store=self.store, writer=self.seeds, keys=keys, facts=FACTS, boot_scripts=dict, version="2.2.0"
             ),
@@ -165,6 +180,90 @@ async def test_a_failed_script_makes_it_degraded_with_name_and_code(agent: Agent
     assert agent.state.errors == ["provision script `system/00000000` failed with exit code 3: boom"]
     agent.stop.set()
     await task
+
+
+# --- additional disks ------------------------------------------------------------------------------------------------
+
+
+def with_disk(agent: Agent, *, held_by: str = "") -> None:
+    disks = (
+        AdditionalDisk(name="data", fs_type="xfs", fs_args=("-m", "crc=1")),
+        AdditionalDisk(name="swap", format=False),
+    )
+    agent.parser.values["default"] = template("https://a.test/disk.qcow2", additional_disks=disks)
+    for name, kind in (("data", DiskFormat.QCOW2), ("swap", DiskFormat.RAW)):
+        with agent.additional.making(name, kind):
+            pass
+    if held_by:
+        agent.additional.hold("data", f"/home/jane/.lima/{held_by}")
+
+
+async def test_additional_disks_are_the_instances_while_it_runs_and_no_longer(agent: Agent) -> None:
+    with_disk(agent)
+    task = await agent.ready()
+    assert {disk.holder for disk in agent.additional.disks.values()} == {f"/home/jane/.lima/{NAME}"}
+    (running,) = agent.running.values()
+    paths = [(disk.path.rpartition("/_disks/")[2], disk.format) for disk in running.machine.additional_disks]
+    assert paths == [("data/datadisk", "qcow2"), ("swap/datadisk", "raw")]
+    (seed,) = agent.seeds.written.values()
+    env = next(file.content.decode() for file in seed.files if file.path == "lima.env")
+    wanted = (
+        "DISKS=2", "DISK_0_NAME=data", "DISK_0_DEVICE=vdb", "DISK_0_FORMAT=true", "DISK_0_FSTYPE=xfs",
+        "DISK_0_FSARGS=-m crc=1", "DISK_1_NAME=swap", "DISK_1_DEVICE=vdc", "DISK_1_FORMAT=false", "DISK_1_FSTYPE=",
+        "DISK_1_FSARGS=",
+    )  # fmt: skip
+    assert [line for line in env.splitlines() if "_DISK" in line] == [f"LIMA_CIDATA_{line}" for line in wanted]
+    agent.stop.set()
+    assert await task == 0
+    assert {disk.holder for disk in agent.additional.disks.values()} == {""}
+
+
+async def test_a_disk_of_another_running_instance_ends_the_start_with_its_name(agent: Agent) -> None:
+    with_disk(agent, held_by="other")
+    agent.store.create("other", {"lima.yaml": (b"default", 0o644)})
+    agent.store.agents["other"] = ProcessIdentity(pid=77, start_ticks=1, boot_id="b")
+    assert await agent.run() == 1
+    assert agent.guests == []
+    last = agent.events.published[-1]
+    assert last.errors == (f"instance `{NAME}`: disk `data` is in use by instance `other` (pid 77)",)
+    assert "limactl stop other" in last.hint
+    assert agent.additional.disks["data"].holder.endswith("/other")
+    assert agent.additional.disks["swap"].holder == ""
+
+
+async def test_disks_come_back_when_the_guest_could_not_be_started(agent: Agent) -> None:
+    with_disk(agent)
+    agent.failures.append(LaunchFailedError("no"))
+    assert await agent.run() == 1
+    assert {disk.holder for disk in agent.additional.disks.values()} == {""}
+
+
+async def test_a_guest_that_is_taken_over_keeps_its_disks_until_its_end(agent: Agent) -> None:
+    with_disk(agent)
+    first = await agent.ready()
+    first.cancel()  # killed: nothing of its end is done
+    await asyncio.gather(first, return_exceptions=True)
+    (process,) = agent.running
+    agent.store.drivers[NAME] = process
+    agent.additional.delete("swap")  # no matter to a guest that has it open
+    agent.guests.clear()
+    await agent.ready()
+    assert agent.additional.disks["data"].holder.endswith(f"/{NAME}")
+    agent.stop.set()
+    del agent.store.drivers[NAME]
+    await agent.until(lambda: agent.additional.disks["data"].holder == "")
+
+
+async def test_a_disk_full_host_does_not_keep_the_agent_from_its_end(agent: Agent) -> None:
+    with_disk(agent)
+    task = await agent.ready()
+    agent.additional.fail_next(StorageError("no space left"))
+    agent.stop.set()
+    assert await task == 0
+    assert "no space left" in agent.log.notes
+
+
+# --- adoption --------------------------------------------------------------------------------------------------------
 
 
 async def test_the_guest_of_a_dead_agent_is_taken_over_without_a_boot(agent: Agent) -> None:

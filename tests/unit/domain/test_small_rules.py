@@ -346,6 +346,15 @@ def test_the_json_object_has_upstreams_order_and_leaves_empty_ones_out() -> None
     assert list(value)[-1] == "HostOS"
 
 
+def test_the_json_object_names_additional_disks_where_there_are_any() -> None:
+    assert "additionalDisks" not in to_json(record(), host={})
+    disks = [{"name": "data", "fsType": "xfs"}]
+    with_disks = record().but(summary=record().summary.but(config={"additionalDisks": disks}))
+    value = to_json(with_disks, host={})
+    assert value["additionalDisks"] == disks
+    assert list(value).index("additionalDisks") < list(value).index("sshLocalPort")
+
+
 @pytest.mark.parametrize("manager", list(PackageManager))
 def test_one_command_installs_what_is_missing(manager: PackageManager) -> None:
     missing = ("qemu-system-x86_64", "qemu-img", "ssh", "ssh-keygen")

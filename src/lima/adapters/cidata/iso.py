@@ -4,11 +4,13 @@ import contextlib
 import io
 import os
 import stat
+from contextlib import ExitStack
+from typing import BinaryIO
 
 import pycdlib
 from pycdlib.pycdlibexception import PyCdlibException
 
-from lima.domain.cidata import Seed
+from lima.domain.cidata import Seed, SeedFile
 from lima.domain.errors import StorageError
 
 LABEL = "cidata"
@@ -18,46 +20,53 @@ class IsoSeedWriter:
     """Written aside (0600: it holds the host's private key), synced, renamed."""
 
     def write(self, seed: Seed, path: str) -> None:
-        image = _image(seed)
         aside = f"{path}.{os.getpid()}.new"
         try:
             with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(image)
+                _write(seed, file)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(aside, path)
-        except OSError as error:
+        except BaseException as error:
             with contextlib.suppress(OSError):
                 os.unlink(aside)
-            raise StorageError(
-                f"the seed `{path}` cannot be written: {error.strerror}", hint="make room, and start again"
-            ) from error
+            if isinstance(error, OSError):
+                raise StorageError(
+                    f"the seed `{path}` cannot be written: {error.strerror}", hint="make room, and start again"
+                ) from error
+            raise
 
 
-def _image(seed: Seed) -> bytes:
+def _write(seed: Seed, target: BinaryIO) -> None:
+    """Block by block: an archive in the seed may be larger than this process should become."""
     iso = pycdlib.PyCdlib()
     try:
-        iso.new(interchange_level=3, rock_ridge="1.09", joliet=3, vol_ident=LABEL)
-        folders: dict[str, str] = {"": ""}
-        for number, file in enumerate(seed.files):
-            folder, _, name = file.path.rpartition("/")
-            parent = _folder(iso, folder, folders)
-            iso.add_fp(
-                io.BytesIO(file.content),
-                len(file.content),
-                f"{parent}/F{number:07d}.;1",
-                rr_name=name,
-                joliet_path=f"/{file.path}",
-                file_mode=stat.S_IFREG | file.mode,
-            )
-        target = io.BytesIO()
-        iso.write_fp(target)
+        with ExitStack() as sources:
+            iso.new(interchange_level=3, rock_ridge="1.09", joliet=3, vol_ident=LABEL)
+            folders: dict[str, str] = {"": ""}
+            for number, file in enumerate(seed.files):
+                folder, _, name = file.path.rpartition("/")
+                parent = _folder(iso, folder, folders)
+                source = sources.enter_context(_content(file))
+                iso.add_fp(
+                    source,
+                    source.seek(0, os.SEEK_END),
+                    f"{parent}/F{number:07d}.;1",
+                    rr_name=name,
+                    joliet_path=f"/{file.path}",
+                    file_mode=stat.S_IFREG | file.mode,
+                )
+                source.seek(0)
+            iso.write_fp(target)
     except PyCdlibException as error:
         raise StorageError(f"the seed cannot be laid out as an ISO image: {error}") from error
     finally:
         with contextlib.suppress(PyCdlibException):
             iso.close()
-    return target.getvalue()
+
+
+def _content(file: SeedFile) -> BinaryIO:
+    return open(file.source, "rb") if file.source else io.BytesIO(file.content)
 
 
 def _folder(iso: pycdlib.PyCdlib, folder: str, known: dict[str, str]) -> str:

@@ -8,7 +8,7 @@ removes it.
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from lima.domain.errors import StorageError
@@ -73,6 +73,15 @@ def _write_new(path: str, content: bytes, mode: int) -> None:
         os.close(descriptor)
 
 
+def sync_file(path: str) -> None:
+    """Bring the content of a file that another program wrote to the disk. Raises: OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def sync_directory(path: str) -> None:
     """Bring a directory's entries to the disk; some file systems cannot, and need not."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -92,6 +101,14 @@ def remove_if_there(path: str) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def remove_abandoned(directory: str, is_pid_alive: Callable[[int], bool]) -> None:
+    """Remove the aside files in a directory whose writers are no more. Raises: OSError."""
+    for entry in os.listdir(directory):
+        writer = aside_writer(entry)
+        if writer and not is_pid_alive(writer):
+            remove_if_there(f"{directory}/{entry}")
 
 
 def make_home(path: str) -> None:

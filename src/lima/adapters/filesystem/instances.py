@@ -209,8 +209,8 @@ class FilesystemInstanceStore:
 
     # --- the image ---------------------------------------------------------------------------------------------------
 
-    def link_image(self, name: str, files: dict[str, str]) -> None:
-        """Link immutable store files into the instance (`file` → absolute source), and record what they were."""
+    def link_image(self, name: str, files: dict[str, str], *, is_base: bool = True) -> None:
+        """Link immutable store files into the instance (`file` → absolute source), and record what a base was."""
         from lima.adapters.filesystem import links
 
         directory = self.directory(name)
@@ -218,6 +218,8 @@ class FilesystemInstanceStore:
             path = self._path(name, file)
             with atomic.translated("make", path):
                 links.place(source, path)
+        if not is_base:
+            return
         with atomic.translated("read", directory):
             known = links.recorded_files(self.read(name, FileName.BASE_FACTS))
             kept = [file for file in known if os.path.exists(self._path(name, file))]
@@ -312,10 +314,7 @@ class FilesystemInstanceStore:
         """Remove aside files whose writer is no more."""
         directory = self.directory(name)
         with atomic.translated("clear", directory):
-            for entry in os.listdir(directory):
-                writer = atomic.aside_writer(entry)
-                if writer and self._processes.identify(writer) is None:
-                    atomic.remove_if_there(f"{directory}/{entry}")
+            atomic.remove_abandoned(directory, lambda pid: self._processes.identify(pid) is not None)
 
 
 def _is_foreign(agent: ProcessIdentity | None, lock: locks.LockState) -> bool:

@@ -1,10 +1,10 @@
 """Operations of several steps, written down before their first step, so that the next command ends what was begun.
 
-An entry is a file in `LIMA_HOME/_journal/`. It says what was being done to which instance, in which aside directory,
-and by which process. While that process lives the entry is its business; once it is dead:
+An entry is a file in `LIMA_HOME/_journal/`. It says what was being done to which instance or disk, in which aside
+directory, and by which process. While that process lives the entry is its business; once it is dead:
 
-    create   the aside directory was never renamed into place: remove it (undo)
-    delete   renamed aside: remove what is left (finish); not yet renamed: nothing happened (undo)
+    create, create-disk   the aside directory was never renamed into place: remove it (undo)
+    delete, delete-disk   renamed aside: remove what is left (finish); not yet renamed: nothing happened (undo)
 """
 
 import os
@@ -17,10 +17,15 @@ from typing import Any
 from lima.adapters.filesystem import atomic
 from lima.adapters.filesystem.pidfiles import identity_from
 from lima.adapters.filesystem.removal import remove_tree
-from lima.domain.instance import instance_name_problem, quote
+from lima.domain.instance import identifier_problem, instance_name_problem, quote
 from lima.domain.process import ProcessIdentity
 
 FOLDER = "_journal"
+DISKS = "_disks"
+CREATE_DISK = "create-disk"
+DELETE_DISK = "delete-disk"
+_PLACES = {"create": "", "delete": "", CREATE_DISK: f"{DISKS}/", DELETE_DISK: f"{DISKS}/"}
+"""Where in LIMA_HOME each operation has its aside directory: on the file system of what it makes or removes."""
 _SUFFIX = ".json"
 _UNREADABLE = ".unreadable"
 _MAX_ENTRY = 16 * 1024
@@ -29,12 +34,22 @@ _UNIQUE = re.compile(r"[0-9]{1,10}-[0-9a-f]{8}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One operation under way. `aside` is the name of its directory in LIMA_HOME, beginning with a dot."""
+    """One operation under way. `aside` is the name of its directory, beginning with a dot."""
 
     operation: str
     name: str
     aside: str
     holder: ProcessIdentity
+
+    @property
+    def place(self) -> str:
+        """The path of the aside directory in LIMA_HOME."""
+        return _PLACES[self.operation] + self.aside
+
+    @property
+    def thing(self) -> str:
+        """What it was done to, in a sentence."""
+        return f"{'disk' if self.operation in (CREATE_DISK, DELETE_DISK) else 'instance'} {quote(self.name)}"
 
 
 @contextmanager
@@ -42,17 +57,17 @@ def entered(home: str, operation: str, name: str, holder: ProcessIdentity) -> It
     """Write an entry; give the absolute path of the aside directory. The entry is removed when the operation has
     ended, unless it failed and left something aside: that is the next command's to clear away. Raises: OSError."""
     unique = atomic.unique()
-    aside = f".{name}.{operation}-{unique}"
+    entry = Entry(operation=operation, name=name, aside=f".{name}.{operation}-{unique}", holder=holder)
     folder = f"{home}/{FOLDER}"
     atomic.make_home(folder)
     path = f"{folder}/{operation}-{name}-{unique}{_SUFFIX}"
-    atomic.replace(path, _encode(Entry(operation=operation, name=name, aside=aside, holder=holder)), mode=0o600)
+    atomic.replace(path, _encode(entry), mode=0o600)
     atomic.checkpoint(f"{operation}: journalled")
     try:
-        yield f"{home}/{aside}"
+        yield f"{home}/{entry.place}"
         atomic.checkpoint(f"{operation}: done")
     finally:
-        if not os.path.lexists(f"{home}/{aside}"):
+        if not os.path.lexists(f"{home}/{entry.place}"):
             atomic.remove_if_there(path)
 
 
@@ -92,16 +107,16 @@ def _recover_entry(home: str, path: str, is_alive: Callable[[ProcessIdentity], b
             return _set_aside(path)
         if is_alive(entry.holder):
             return ""
-        aside = f"{home}/{entry.aside}"
+        aside = f"{home}/{entry.place}"
         was_there = os.path.lexists(aside)
         remove_tree(aside)
         atomic.checkpoint("recover: removed")
         atomic.remove_if_there(path)
-    if entry.operation == "create":
-        return f"Undid the unfinished creation of instance {quote(entry.name)}"
+    if entry.operation in ("create", CREATE_DISK):
+        return f"Undid the unfinished creation of {entry.thing}"
     if was_there:
-        return f"Finished the interrupted deletion of instance {quote(entry.name)}"
-    return f"Dropped the interrupted deletion of instance {quote(entry.name)}"
+        return f"Finished the interrupted deletion of {entry.thing}"
+    return f"Dropped the interrupted deletion of {entry.thing}"
 
 
 def _set_aside(path: str) -> str:
@@ -132,10 +147,13 @@ def _decode(content: bytes) -> Entry | None:
         return None
     operation, name, aside = record.get("operation"), record.get("name"), record.get("aside")
     holder = identity_from(record.get("holder"))
-    if operation not in ("create", "delete") or not isinstance(name, str) or not isinstance(aside, str):
+    if not isinstance(operation, str) or not isinstance(name, str) or not isinstance(aside, str):
+        return None
+    if operation not in _PLACES:
         return None
     prefix = f".{name}.{operation}-"
-    if holder is None or instance_name_problem(name) or not aside.startswith(prefix):
+    problem = identifier_problem(name) if operation in (CREATE_DISK, DELETE_DISK) else instance_name_problem(name)
+    if holder is None or problem or not aside.startswith(prefix):
         return None
     if not _UNIQUE.fullmatch(aside.removeprefix(prefix)):
         return None

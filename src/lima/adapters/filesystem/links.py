@@ -111,13 +111,17 @@ def _is_iso(path: str) -> bool:
 
 
 def _is_same_file(source: str, target: str) -> bool:
-    """Renaming one link of a file over another does nothing and leaves both names: that case is told apart first."""
+    """Renaming one link of a file over another does nothing and leaves both names: that case is told apart first.
+    So is a copy that was made of it, where there can be no links."""
     try:
         there = os.stat(target, follow_symlinks=False)
     except FileNotFoundError:
         return False
     status = os.stat(source)
-    return (there.st_dev, there.st_ino) == (status.st_dev, status.st_ino)
+    if (there.st_dev, there.st_ino) == (status.st_dev, status.st_ino):
+        return True
+    is_copy = stat.S_ISREG(there.st_mode) and stat.S_IMODE(there.st_mode) == _IMMUTABLE
+    return is_copy and (there.st_size, there.st_mtime_ns) == (status.st_size, status.st_mtime_ns)
 
 
 def _link(source: str, target: str) -> bool:

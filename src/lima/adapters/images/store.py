@@ -29,13 +29,18 @@ MAX_IMAGE = 1 << 44
 Fetch = Callable[[FileRef, str, EventSink, str], Awaitable[dict[str, str]]]
 """`fetch.fetch`: file, path, sink, stage → the answer's headers. Given from outside: its library takes 100 ms to load,
 and most starts fetch nothing."""
+Answers = Callable[[str], Awaitable[bool]]
+"""`reach.answers`, for the same reason."""
 
 
 class CachedImageStore:
     """Fetched, built or copied once, then immutable (0444): instances link to it."""
 
-    def __init__(self, *, facts: HostFacts, builder: ImageBuilder, disks: DiskTool, clock: Clock, fetch: Fetch) -> None:
+    def __init__(
+        self, *, facts: HostFacts, builder: ImageBuilder, disks: DiskTool, clock: Clock, fetch: Fetch, answers: Answers
+    ) -> None:
         self._fetch = fetch
+        self._answers = answers
         self._facts = facts
         self._builder = builder
         self._disks = disks
@@ -57,6 +62,14 @@ class CachedImageStore:
             initrd=initrd,
             cmdline=image.cmdline,
         )
+
+    async def obtain_file(self, file: FileRef, *, title: str, progress: EventSink) -> str:
+        return await self._file(file, title, progress, unfold=False)
+
+    async def is_within_reach(self, file: FileRef) -> bool:
+        if not _is_remote(file) or self._download_entry(file).has("data"):
+            return True
+        return await self._answers(file.location)
 
     # --- images built here -------------------------------------------------------------------------------------------
 
@@ -94,7 +107,7 @@ class CachedImageStore:
 
     async def _file(self, file: FileRef, title: str, progress: EventSink, *, unfold: bool) -> str:
         """The path of an immutable copy, decompressed where `unfold` says so."""
-        if "://" in file.location and not file.location.startswith("file://"):
+        if _is_remote(file):
             return await self._downloaded(file, title, progress, unfold=unfold)
         return await self._local(file, unfold=unfold)
 
@@ -117,7 +130,7 @@ class CachedImageStore:
         return entry.file("image")
 
     async def _downloaded(self, file: FileRef, title: str, progress: EventSink, *, unfold: bool) -> str:
-        entry = self._entry("download", "by-url-sha256", hashlib.sha256(file.location.encode()).hexdigest())
+        entry = self._download_entry(file)
         async with entry.locked():
             if not self._is_valid(entry, file):
                 await self._download(entry, file, title, progress)
@@ -183,8 +196,15 @@ class CachedImageStore:
             raise ImageFormatError(f"image `{shown(location)}` is no disk image: it has {info.virtual_size} bytes")
         return info.format
 
+    def _download_entry(self, file: FileRef) -> CacheEntry:
+        return self._entry("download", "by-url-sha256", hashlib.sha256(file.location.encode()).hexdigest())
+
     def _entry(self, *parts: str) -> CacheEntry:
         return CacheEntry(os.path.join(self._facts.cache_dir, *parts))
+
+
+def _is_remote(file: FileRef) -> bool:
+    return "://" in file.location and not file.location.startswith("file://")
 
 
 def _take(entry: CacheEntry, path: str, file: FileRef, *, unfold: bool) -> None:

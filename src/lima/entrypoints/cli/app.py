@@ -51,6 +51,7 @@ class Command:
 
 LIFECYCLE = "lima.entrypoints.cli.lifecycle"
 TEMPLATE = "lima.entrypoints.cli.template"
+DISK = "lima.entrypoints.cli.disk"
 COMMANDS = {
     "create": Command(
         target=f"{LIFECYCLE}:create",
@@ -121,6 +122,52 @@ COMMANDS = {
             ("limactl validate --fill my.yaml", "print what it resolves to"),
         ),
     ),
+    "disk": Command(
+        target="",
+        summary="Additional disks: create, list, delete, resize, import, unlock",
+        examples=(
+            ("limactl disk create data --size=10GiB", "name it in `additionalDisks:` of a template"),
+            ("limactl disk list", ""),
+        ),
+        commands={
+            "create": Command(
+                target=f"{DISK}:create",
+                summary="Create an additional disk, empty",
+                examples=(
+                    ("limactl disk create data --size=10GiB", "mounted at /mnt/lima-data"),
+                    ("limactl disk create data --size=10GiB --format=raw", ""),
+                ),
+            ),
+            "list": Command(
+                target=f"{DISK}:list_disks",
+                summary="List additional disks",
+                examples=(("limactl disk list", ""), ("limactl disk list --json | jq .size", "")),
+            ),
+            "delete": Command(
+                target=f"{DISK}:delete",
+                summary="Delete additional disks, with all that is on them",
+                examples=(
+                    ("limactl disk delete data", ""),
+                    ("limactl disk delete -f data", "also where a stopped instance names it"),
+                ),
+            ),
+            "resize": Command(
+                target=f"{DISK}:resize",
+                summary="Grow an additional disk",
+                examples=(("limactl disk resize data --size=20GiB", "the guest sees it at its next start"),),
+            ),
+            "import": Command(
+                target=f"{DISK}:import_disk",
+                summary="Make an additional disk of an image file",
+                examples=(("limactl disk import data ./data.qcow2", "a copy; qcow2 or raw"),),
+            ),
+            "unlock": Command(
+                target=f"{DISK}:unlock",
+                summary="Take away the locks of additional disks whose instances do not run",
+                examples=(("limactl disk unlock data", ""),),
+            ),
+        },
+    ),
     "template": Command(
         target="",
         summary="Template management: copy, validate, yq, url",
@@ -187,6 +234,7 @@ COMMANDS = {
     ),
 }
 ALIASES = {"ls": "list", "rm": "delete", "remove": "delete", "tmpl": "template"}
+SUB_ALIASES = {"disk": {"ls": "list", "rm": "delete", "remove": "delete"}}
 EDIT_FLAGS = frozenset({
     "--cpus", "--dns", "--memory", "--mount", "--mount-only", "--mount-none", "--mount-type", "--vm-type",
     "--mount-inotify", "--mount-writable", "--network", "--nested-virt", "--rosetta", "--set", "--param", "--video",
@@ -241,6 +289,12 @@ def run(words: list[str]) -> int:
         options, rest = take_globals(words)
         log = Log(options)
         rest[:1] = [ALIASES.get(rest[0], rest[0])] if rest else []
+        if len(rest) > 1:
+            rest[1] = SUB_ALIASES.get(rest[0], {}).get(rest[1], rest[1])
+            group = COMMANDS[rest[0]].commands if rest[0] in COMMANDS else {}
+            if group and rest[1] not in group and not rest[1].startswith("-"):
+                # a group does nothing by itself, and says so with its help. Source: reference, cli §1.2
+                rest = rest[:1]
         rest = [STDIN if word == "-" else word for word in rest]
         CONTEXT.set((options, log))
         if rest and not {"-h", "--help"} & set(rest):

@@ -7,6 +7,7 @@ class TestQemu(HypervisorContract):
     def machine(self, tmp_path): return MachineSpec(...)
 """
 
+from lima.testing.contracts.disks import DiskStoreContract
 from lima.testing.contracts.guests import HypervisorContract, NetworkDaemonContract, TransportContract
 from lima.testing.contracts.hosts import (
     AcceleratorProbeContract,
@@ -14,7 +15,7 @@ from lima.testing.contracts.hosts import (
     ProcessRunnerContract,
     ProcessTableContract,
 )
-from lima.testing.contracts.images import DiskToolContract, ImageStoreContract
+from lima.testing.contracts.images import DiskToolContract, FileStoreContract, ImageStoreContract
 from lima.testing.contracts.instances import InstanceStoreContract
 from lima.testing.contracts.small import (
     AgentEventLogContract,
@@ -34,9 +35,11 @@ __all__ = [
     "AcceleratorProbeContract",
     "AgentEventLogContract",
     "ClockContract",
+    "DiskStoreContract",
     "DiskToolContract",
     "EventSinkContract",
     "GoTemplatesContract",
+    "FileStoreContract",
     "HostAgentClientContract",
     "HostInspectorContract",
     "HypervisorContract",

@@ -1,5 +1,7 @@
 """Rules of templates and seeds."""
 
+from pathlib import PurePath
+
 import pytest
 
 from lima.domain.cidata import Seed, SeedFile
@@ -54,6 +56,14 @@ class TemplateSourceContract:
             subject.read("template:no-such-template")
 
 
+def content_of(file: SeedFile) -> bytes:
+    """The bytes that the guest reads."""
+    if not file.source:
+        return file.content
+    with open(file.source, "rb") as source:
+        return source.read()
+
+
 class SeedWriterContract:
     """Fixtures: `subject`, `path` (where to write)."""
 
@@ -68,6 +78,14 @@ class SeedWriterContract:
     def read_back(self, subject: SeedWriter, path: str) -> dict[str, bytes]:
         """The files of the volume at `path`."""
         raise NotImplementedError("say how the volume is read")
+
+    def test_a_file_of_the_host_is_on_the_volume(self, subject: SeedWriter, path: str, tmp_path: PurePath) -> None:
+        with open(f"{tmp_path}/archive", "wb") as file:
+            file.write(b"archive" * 100_000)
+        archive = SeedFile(path="nerdctl-full.tgz", source=f"{tmp_path}/archive")
+        seed = Seed(instance_id="iid-1", files=(*SEED.files, archive))
+        subject.write(seed, path)
+        assert self.read_back(subject, path) == {file.path: content_of(file) for file in seed.files}
 
     def test_every_file_is_on_the_volume(self, subject: SeedWriter, path: str) -> None:
         subject.write(SEED, path)

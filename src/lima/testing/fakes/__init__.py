@@ -6,6 +6,7 @@ from lima.testing.fakes.agents import (
     FakeHostAgentClient,
     FakeHostAgentLauncher,
 )
+from lima.testing.fakes.disks import FakeDiskStore
 from lima.testing.fakes.guests import FakeHypervisor, FakeNetworkDaemon, FakeTransport
 from lima.testing.fakes.hosts import (
     FakeAcceleratorProbe,
@@ -26,6 +27,7 @@ __all__ = [
     "FakeAcceleratorProbe",
     "FakeAgentEventLog",
     "FakeClock",
+    "FakeDiskStore",
     "FakeDiskTool",
     "FakeEventSink",
     "FakeGuestProgressSource",

@@ -101,7 +101,7 @@ class FakeInstanceStore(Failing):
     def inherit_lock(self, name: str, fileno: int) -> FakeLock:
         return FakeLock(self.held, name)
 
-    def link_image(self, name: str, files: dict[str, str]) -> None:
+    def link_image(self, name: str, files: dict[str, str], *, is_base: bool = True) -> None:
         for file, source in files.items():
             self.write(name, file, f"link to {source}".encode())
 

@@ -99,6 +99,27 @@ def test_a_clone_shares_the_bytes_where_the_file_system_can(
     assert os.stat(f"{store.directory(instance)}/basedisk").st_size == 0, "the clone was believed, nothing copied"
 
 
+def test_a_copy_is_not_made_twice(
+    store: FilesystemInstanceStore, instance: str, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(links, "_link", lambda _source, _target: False)
+    store.link_image(instance, {"archive": source}, is_base=False)
+    before = os.stat(f"{store.directory(instance)}/archive")
+
+    store.link_image(instance, {"archive": source}, is_base=False)
+
+    assert os.stat(f"{store.directory(instance)}/archive").st_ino == before.st_ino
+
+
+def test_what_no_disk_stands_on_may_go_again(store: FilesystemInstanceStore, instance: str, source: str) -> None:
+    store.link_image(instance, {"archive": source}, is_base=False)
+    assert os.path.samefile(f"{store.directory(instance)}/archive", source)
+
+    store.remove(instance, "archive")
+
+    assert store.base_problem(instance) == ""
+
+
 def test_linking_again_changes_nothing_and_leaves_nothing(
     store: FilesystemInstanceStore, instance: str, source: str
 ) -> None:

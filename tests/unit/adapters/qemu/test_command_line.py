@@ -22,6 +22,10 @@ MACHINE = MachineSpec(
     seed_iso=f"{D}/cidata.iso",
 )  # fmt: skip
 DIRECT = DirectBoot(kernel=f"{D}/kernel", initrd=f"{D}/initrd", cmdline="root=LABEL=rootfs rw quiet")
+ADDITIONAL = (
+    DiskSpec(path="/home/jane/.lima/_disks/data/datadisk", format=DiskFormat.QCOW2),
+    DiskSpec(path="/home/jane/.lima/_disks/swap/datadisk", format=DiskFormat.RAW),
+)
 CASES = {
     **{f"{arch}-tcg": replace(MACHINE, arch=arch) for arch in Arch},
     "x86_64-kvm": replace(MACHINE, accelerator="kvm"),
@@ -35,6 +39,9 @@ CASES = {
     "x86_64-more-disks": replace(
         MACHINE, additional_disks=(DiskSpec(path="/d/a,b", format=DiskFormat.RAW),), cpu_model="Nehalem"
     ),
+    "x86_64-additional-disks": replace(MACHINE, additional_disks=ADDITIONAL),
+    "x86_64-iso-additional-disks": replace(MACHINE, iso=f"{D}/iso", additional_disks=ADDITIONAL),
+    "s390x-additional-disks": replace(MACHINE, arch=Arch.S390X, additional_disks=ADDITIONAL),
 }
 
 
