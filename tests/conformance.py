@@ -4,6 +4,7 @@ from lima.adapters.bootstrap.builder import BootstrapBuilder
 from lima.adapters.cidata.iso import IsoSeedWriter
 from lima.adapters.codec.yaml_reader import YamlTemplateParser
 from lima.adapters.filesystem.instances import FilesystemInstanceStore
+from lima.adapters.filesystem.outbox import LocalHostOutbox
 from lima.adapters.filesystem.summaries import FileSummaryCache
 from lima.adapters.gotemplate.engine import GotplTemplates
 from lima.adapters.hostagent.client import SocketHostAgentClient
@@ -34,6 +35,7 @@ from lima.ports.events import EventSink
 from lima.ports.go_templates import GoTemplates
 from lima.ports.host import AcceleratorProbe, HostInspector
 from lima.ports.host_agent import HostAgentLauncher
+from lima.ports.host_outbox import HostOutbox
 from lima.ports.hypervisor import Hypervisor
 from lima.ports.image_builder import ImageBuilder
 from lima.ports.image_store import DiskTool, ImageStore
@@ -58,6 +60,7 @@ CLOCKS: tuple[type[Clock], ...] = (fakes.FakeClock, SystemClock)
 DISK_TOOLS: tuple[type[DiskTool], ...] = (fakes.FakeDiskTool, QemuDiskTool)
 EVENT_SINKS: tuple[type[EventSink], ...] = (fakes.FakeEventSink, Log, LogProgress, TerminalProgress, JsonLog)
 HOST_INSPECTORS: tuple[type[HostInspector], ...] = (fakes.FakeHostInspector, SystemHostInspector)
+HOST_OUTBOXES: tuple[type[HostOutbox], ...] = (fakes.FakeHostOutbox, LocalHostOutbox)
 HYPERVISORS: tuple[type[Hypervisor], ...] = (fakes.FakeHypervisor, QemuHypervisor)
 IMAGE_BUILDERS: tuple[type[ImageBuilder], ...] = (fakes.FakeImageBuilder, BootstrapBuilder)
 IMAGE_STORES: tuple[type[ImageStore], ...] = (fakes.FakeImageStore, CachedImageStore)
@@ -73,6 +76,7 @@ SSH_KEYS: tuple[type[SshKeys], ...] = (fakes.FakeSshKeys, OpensshKeys)
 SUMMARY_CACHES: tuple[type[SummaryCache], ...] = (fakes.FakeSummaryCache, FileSummaryCache)
 TEMPLATE_PARSERS: tuple[type[TemplateParser], ...] = (fakes.FakeTemplateParser, YamlTemplateParser)
 TEMPLATE_SOURCES: tuple[type[TemplateSource], ...] = (fakes.FakeTemplateSource, TemplateFiles)
+YAML_QUERIES: tuple[type[YamlQuery], ...] = (fakes.FakeYamlQuery, YaqpyQuery)
 TRANSPORTS: tuple[type[Transport], ...] = (fakes.FakeTransport, OpensshTransport)
 GO_TEMPLATES: tuple[type[GoTemplates], ...] = (GotplTemplates,)
 YAML_QUERIES: tuple[type[YamlQuery], ...] = (YaqpyQuery,)

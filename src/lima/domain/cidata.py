@@ -6,11 +6,12 @@ YAML, and no value, however hostile, can leave its quotes.
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lima.domain.config import InstanceConfig, Provision, ProvisionMode
+from lima.domain.config import InstanceConfig, Provision, ProvisionMode, RunPolicy
 from lima.domain.errors import TemplateInvalidError
 from lima.domain.instance import hostname
 
@@ -114,10 +115,11 @@ def _files(request: SeedRequest, boot_scripts: Mapping[str, bytes], *, instance_
 
 
 def _provision(index: int, step: Provision) -> list[SeedFile]:
-    if step.mode is ProvisionMode.BOOT:
+    if step.mode in (ProvisionMode.BOOT, ProvisionMode.ANSIBLE):
         return []
     folder = f"provision.{step.mode}"
-    content = step.content if step.mode is ProvisionMode.DATA else step.script
+    contents = {ProvisionMode.DATA: step.content, ProvisionMode.YQ: step.expression}
+    content = contents.get(step.mode, step.script)
     return [SeedFile(path=f"{folder}/{index:08d}", content=content.encode(), mode=0o755)]
 
 
@@ -153,9 +155,11 @@ def _user_data(request: SeedRequest) -> dict[str, Any]:
         data |= {"manage_resolv_conf": True, "resolv_conf": {"nameservers": list(config.dns)}}
     if config.ca_certs.remove_defaults or config.ca_certs.certs:
         data["ca_certs"] = {"remove_defaults": config.ca_certs.remove_defaults, "trusted": list(config.ca_certs.certs)}
-    commands = [["sh", "-c", step.script] for step in config.provision if step.mode is ProvisionMode.BOOT]
-    if commands:
-        data["bootcmd"] = commands
+    scripts = [step.script for step in config.provision if step.mode is ProvisionMode.BOOT]
+    if scripts:
+        # the seed is not mounted yet when these run: the parameters come with them
+        exports = "".join(f"export {shlex.quote(f'PARAM_{key}={value}')}\n" for key, value in sorted(config.param))
+        data["bootcmd"] = [["sh", "-c", exports + script] for script in scripts]
     return data
 
 
@@ -196,7 +200,7 @@ def _lima_env(request: SeedRequest, instance_id: str) -> list[tuple[str, str]]:
         ("TCP_DNS_LOCAL_PORT", "0"),
         ("ROSETTA_ENABLED", "false"),
         ("ROSETTA_BINFMT", "false"),
-        ("SKIP_DEFAULT_DEPENDENCY_RESOLUTION", ""),
+        ("SKIP_DEFAULT_DEPENDENCY_RESOLUTION", "1" if _skips_dependencies(config) else ""),
         ("VMTYPE", config.vm_type),
         ("VSOCK_PORT", "0"),
         ("VIRTIO_PORT", ""),
@@ -205,15 +209,26 @@ def _lima_env(request: SeedRequest, instance_id: str) -> list[tuple[str, str]]:
         ("PASSWORDLESS_SUDO", "1" if user.passwordless_sudo else ""),
     ]
     for index, step in enumerate(config.provision):
-        if step.mode is ProvisionMode.DATA:
-            prefix = f"DATAFILE_{index:08d}"
-            values += [
-                (f"{prefix}_OVERWRITE", "true" if step.overwrite else "false"),
-                (f"{prefix}_OWNER", step.owner),
-                (f"{prefix}_PATH", step.path),
-                (f"{prefix}_PERMISSIONS", step.permissions),
-            ]
+        values += _step_variables(index, step)
     return [(f"LIMA_CIDATA_{key}", value) for key, value in values]
+
+
+def _step_variables(index: int, step: Provision) -> list[tuple[str, str]]:
+    values = []
+    if step.mode is ProvisionMode.DATA:
+        prefix, first = f"DATAFILE_{index:08d}", ("OVERWRITE", "true" if step.overwrite else "false")
+    else:
+        prefix, first = f"YQ_PROVISION_{index:08d}", ("FORMAT", step.format)
+    if step.mode in (ProvisionMode.DATA, ProvisionMode.YQ):
+        fields = (first, ("OWNER", step.owner), ("PATH", step.path), ("PERMISSIONS", step.permissions))
+        values += [(f"{prefix}_{key}", value) for key, value in fields]
+    if step.policy is not RunPolicy.ALWAYS:
+        values.append((f"PROVISION_{index:08d}_POLICY", str(step.policy)))
+    return values
+
+
+def _skips_dependencies(config: InstanceConfig) -> bool:
+    return any(step.skip_default_dependency_resolution for step in config.provision)
 
 
 def _lines(pairs: Any) -> str:

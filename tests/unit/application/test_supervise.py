@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 import pytest
 
 from lima.application.agent_state import AgentState
+from lima.application.answer_yq import AnswerYq
 from lima.application.boot_guest import BootGuest
 from lima.application.connect_guest import ConnectGuest
+from lima.application.copy_to_host import CopyToHost
 from lima.application.plan_machine import PlanMachine
 from lima.application.resolve_instance import ResolveInstance
 from lima.application.supervise import DISK_FULL, Supervise
+from lima.application.watch_boot_log import WatchBootLog
 from lima.application.write_seed import WriteSeed
 from lima.domain.boot_facts import BootFacts, decode_boot_facts, encode_boot_facts
 from lima.domain.defaults import Survey
@@ -36,6 +39,9 @@ class Agent:
     log: fakes.FakeEventSink = field(default_factory=fakes.FakeEventSink)
     progress: fakes.FakeGuestProgressSource = field(default_factory=fakes.FakeGuestProgressSource)
     transport: fakes.FakeTransport = field(default_factory=fakes.FakeTransport)
+    yq: fakes.FakeYamlQuery = field(default_factory=fakes.FakeYamlQuery)
+    outbox: fakes.FakeHostOutbox = field(default_factory=fakes.FakeHostOutbox)
+    shows_log: bool = False
     seeds: fakes.FakeSeedWriter = field(default_factory=fakes.FakeSeedWriter)
 
     def __post_init__(self) -> None:
@@ -78,6 +84,9 @@ class Agent:
                 make_transport=lambda _target, _options: self.transport,
             ),
             probe=self.probe, progress=self.progress, new_hypervisor=self.hypervisor, state=self.state, log=self.log,
+            answer_yq=AnswerYq(yq=lambda: self.yq, clock=self.clock, log=self.log),
+            copy_to_host=CopyToHost(outbox=self.outbox, log=self.log),
+            watch_log=WatchBootLog(clock=self.clock, state=self.state) if self.shows_log else None,
         )  # fmt: skip
         return asyncio.ensure_future(supervise(NAME, stop=self.stop))
 

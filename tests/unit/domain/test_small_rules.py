@@ -183,7 +183,7 @@ def request(**changes: object) -> SeedRequest:
 def test_no_value_leaves_its_quotes(comment: str, script: str) -> None:
     seed = render_seed(request(comment=comment, boot=script), {})
     data = yaml.safe_load(next(file.content for file in seed.files if file.path == "user-data"))
-    assert data["bootcmd"] == [["sh", "-c", script]]
+    assert data["bootcmd"] == [["sh", "-c", "export PARAM_A=b\n" + script]]
     assert data["users"][0]["name"] == "jane"
     assert data["ssh_keys"]["ed25519_private"] == "-----BEGIN\nKEY\n-----END\n"
 

@@ -12,6 +12,7 @@ from lima.testing.fakes.hosts import (
     FakeClock,
     FakeEventSink,
     FakeHostInspector,
+    FakeHostOutbox,
     FakePortAllocator,
     FakeProcessRunner,
     FakeProcessTable,
@@ -20,7 +21,7 @@ from lima.testing.fakes.hosts import (
 )
 from lima.testing.fakes.images import FakeDiskTool, FakeImageBuilder, FakeImageStore
 from lima.testing.fakes.instances import FakeInstanceStore, FakeSummaryCache
-from lima.testing.fakes.templates import FakeSeedWriter, FakeTemplateParser, FakeTemplateSource
+from lima.testing.fakes.templates import FakeSeedWriter, FakeTemplateParser, FakeTemplateSource, FakeYamlQuery
 
 __all__ = [
     "FakeAcceleratorProbe",
@@ -32,6 +33,7 @@ __all__ = [
     "FakeHostAgentClient",
     "FakeHostAgentLauncher",
     "FakeHostInspector",
+    "FakeHostOutbox",
     "FakeHypervisor",
     "FakeImageBuilder",
     "FakeImageStore",
@@ -47,4 +49,5 @@ __all__ = [
     "FakeTemplateParser",
     "FakeTemplateSource",
     "FakeTransport",
+    "FakeYamlQuery",
 ]
