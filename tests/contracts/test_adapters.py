@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pycdlib
 import pytest
@@ -20,6 +21,7 @@ from lima.adapters.cidata.iso import IsoSeedWriter
 from lima.adapters.codec.yaml_reader import YamlTemplateParser
 from lima.adapters.filesystem.host_files import LocalHostFiles
 from lima.adapters.filesystem.instances import FilesystemInstanceStore
+from lima.adapters.filesystem.outbox import LocalHostOutbox
 from lima.adapters.filesystem.summaries import FileSummaryCache
 from lima.adapters.gotemplate.engine import GotplTemplates
 from lima.adapters.hostagent.client import SocketHostAgentClient
@@ -492,3 +494,30 @@ class TestBootstrapBuilder(contracts.ImageBuilderContract):
     @pytest.fixture
     def subject(self, facts: HostFacts) -> BootstrapBuilder:
         return BootstrapBuilder(guest_dir=os.path.join(REPO, "guest"), facts=facts, runner=AsyncProcessRunner())
+
+
+class TestLocalHostOutbox(contracts.HostOutboxContract):
+    @pytest.fixture
+    def subject(self) -> LocalHostOutbox:
+        return LocalHostOutbox()
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> str:
+        return os.path.realpath(tmp_path)
+
+    @pytest.fixture
+    def read(self) -> Callable[[str], bytes | None]:
+        def content(path: str) -> bytes | None:
+            try:
+                with open(path, "rb") as file:
+                    return file.read()
+            except FileNotFoundError:
+                return None
+
+        return content
+
+
+class TestYaqpyQuery(contracts.YamlQueryContract):
+    @pytest.fixture
+    def subject(self) -> YaqpyQuery:
+        return YaqpyQuery()

@@ -18,7 +18,7 @@ from lima.domain.errors import (
     WrongStateError,
 )
 from lima.domain.events import AgentEvent, CloudInitProgress
-from lima.domain.guest_progress import GuestProgress, StageState
+from lima.domain.guest_progress import GuestProgress, Stage, StageState
 from lima.domain.instance import FileName, quote
 from lima.domain.process import ProcessIdentity
 from lima.domain.progress import Level, Note, ProgressEvent, StageFinished, StageProgress, StageStarted
@@ -304,6 +304,8 @@ class _Telling:
         seconds = line.seconds if line.name else line.up
         last = line.tail.rpartition("\n")[2]
         detail = "" if line.state is StageState.OK else f"exit code {line.code}" + (f": {last}" if last else "")
+        if line.stage is Stage.DONE and detail:
+            detail = "something in it did"
         self._emit(
             StageFinished(
                 stage=f"guest.{line.stage}", title=title, seconds=seconds, ok=line.state is StageState.OK, detail=detail

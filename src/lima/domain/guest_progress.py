@@ -86,8 +86,9 @@ def parse_line(line: bytes) -> GuestProgress | None:
     if len(line) > MAX_LINE:
         return None
     try:
-        raw: GuestProgress = _DECODER.decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        # the end of an output may be cut within a character
+        raw: GuestProgress = _DECODER.decode(line.decode("utf-8", "replace"))
+    except (msgspec.MsgspecError, RecursionError):
         return None
     return GuestProgress(
         stage=raw.stage,

@@ -21,11 +21,13 @@ from lima.testing.contracts.small import (
     EventSinkContract,
     HostAgentClientContract,
     HostInspectorContract,
+    HostOutboxContract,
     ImageBuilderContract,
     PortAllocatorContract,
     SshClientContract,
     SshKeysContract,
     SummaryCacheContract,
+    YamlQueryContract,
 )
 from lima.testing.contracts.templates import SeedWriterContract, TemplateParserContract, TemplateSourceContract
 from lima.testing.contracts.texts import GoTemplatesContract, YamlQueryContract
@@ -39,6 +41,7 @@ __all__ = [
     "GoTemplatesContract",
     "HostAgentClientContract",
     "HostInspectorContract",
+    "HostOutboxContract",
     "HypervisorContract",
     "ImageBuilderContract",
     "ImageStoreContract",

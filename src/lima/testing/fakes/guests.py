@@ -118,8 +118,9 @@ class FakeTransport(Failing):
         guest = self.guest
         told = guest(argv, stdin) if guest is not None else None
         result = told or self.commands.get(argv, RemoteResult(exit_code=1, stdout=b"", stderr=b""))
-        for line in result.stderr.decode(errors="replace").splitlines() if on_line is not None else ():
-            on_line(line)
+        if on_line is not None:
+            for line in result.stderr.decode(errors="replace").splitlines():
+                on_line(line)
         return result
 
     async def close(self) -> None:
