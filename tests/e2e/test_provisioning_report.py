@@ -99,7 +99,6 @@ def test_all_that_goes_well_is_reported_copied_and_told(home: Home) -> None:
         "The final requirement 1 of 1 is satisfied",
         "Provisioning system/00000001",
         "Cloud-init provisioning started...",
-        "[cloud-init] param is hello there",
         "Cloud-init progress monitoring done.",
     ):
         assert line in started.err, line

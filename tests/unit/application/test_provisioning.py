@@ -1,18 +1,39 @@
 """What a host agent does for provisioning: the report, probes, yq steps, copies, the boot log, playbooks; on fakes."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import pytest
 
+from lima.application.agent_state import AgentState
 from lima.application.guest_files import PIECE
 from lima.application.run_playbooks import render_inventory
+from lima.application.show_provision_report import ShowProvisionReport
 from lima.application.start_instance import StartRequest
+from lima.application.watch_boot_log import WatchBootLog
 from lima.domain.boot_facts import BootFacts, encode_boot_facts
-from lima.domain.errors import MissingToolError, NotReadyError, RequirementNotMetError, StorageError, YqError
+from lima.domain.errors import (
+    InstanceError,
+    InstanceNotFoundError,
+    MissingToolError,
+    NotReadyError,
+    RequirementNotMetError,
+    StorageError,
+    UnreachableError,
+    YqError,
+)
 from lima.domain.events import AgentStatus, CloudInitProgress
-from lima.domain.guest_progress import Stage, StageState
-from lima.domain.provision_report import Outcome, ProvisionReport, StepState, decode_report
+from lima.domain.guest_progress import GuestProgress, Stage, StageState
+from lima.domain.progress import StageFinished, StageProgress
+from lima.domain.provision_report import (
+    Outcome,
+    ProvisionReport,
+    StepReport,
+    StepState,
+    decode_report,
+    encode_report,
+)
 from lima.domain.requirements import PATIENCE_S
 from lima.domain.template import CopyToHost, Probe, ProvisionStep
 from lima.ports.process_runner import Finished
@@ -523,3 +544,99 @@ async def test_a_missing_ansible_names_the_step(world: World) -> None:
     with_playbook(world, programs=())
     with pytest.raises(MissingToolError, match="provision step `ansible/00000000` needs `ansible-playbook`"):
         await world.start(StartRequest())
+
+
+@pytest.mark.usefixtures("playbook_exists")
+@pytest.mark.parametrize(
+    ("programs", "code", "state", "errors"),
+    [
+        (("ansible-playbook",), 0, StepState.OK, ()),
+        (("ansible-playbook",), 4, StepState.FAILED, ("playbook `/home/jane/p.yml` failed with exit code 4",)),
+        ((), 127, StepState.FAILED,
+         ("provision step `ansible/00000000` needs `ansible-playbook`, which is not installed",)),
+    ],
+)  # fmt: skip
+async def test_playbooks_are_in_the_report(
+    world: World, programs: tuple[str, ...], code: int, state: StepState, errors: tuple[str, ...]
+) -> None:
+    pending = StepReport(name="ansible/00000000", state=StepState.PENDING, mode="ansible")
+    leave_report(world, encode_report(ProvisionReport(iid="i", outcome=Outcome.OK, steps=(pending,))))
+    with_playbook(world, programs=programs)
+    world.runner.answers[("ansible-playbook",)] = Finished(argv=(), exit_code=code, stdout=b"PLAY RECAP", stderr=b"")
+    with contextlib.suppress(RequirementNotMetError, MissingToolError):
+        await world.start(StartRequest())
+    shown = ShowProvisionReport(store=world.store)("default")
+    (step,) = shown.report.steps
+    assert (step.name, step.state, step.code) == ("ansible/00000000", state, code)
+    assert shown.report.errors == errors
+    assert shown.is_live
+
+
+def test_a_report_that_is_not_there_says_how_to_get_one(world: World) -> None:
+    show = ShowProvisionReport(store=world.store)
+    with pytest.raises(InstanceNotFoundError):
+        show("nosuch")
+    world.store.create("box", {"lima.yaml": (b"default", 0o644)})
+    with pytest.raises(InstanceError, match="has no provision report"):
+        show("box")
+
+
+async def test_steps_are_told_as_they_run(world: World) -> None:
+    def step(state: StageState, **more: object) -> AgentStatus:
+        line = GuestProgress(stage=Stage.PROVISION, state=state, name="system/00000000", **more)  # type: ignore[arg-type]
+        return AgentStatus(ssh_local_port=1, stage=line)
+
+    world.launcher.script = [
+        step(StageState.START),
+        step(StageState.FAILED, code=3, seconds=1.0, tail="first\nlast"),
+        step(StageState.SKIPPED),
+        AgentStatus(ssh_local_port=1, stage=GuestProgress(stage=Stage.DONE, state=StageState.FAILED)),
+        AgentStatus(running=True, ssh_local_port=1),
+    ]
+    await world.start(StartRequest())
+    events = world.sink.events
+    assert StageProgress(stage="boot", detail="Provisioning system/00000000") in events
+    failed = [event.detail for event in events if isinstance(event, StageFinished) and not event.ok]
+    assert failed == ["exit code 3: last", "something in it did"]
+    assert "Provisioning system/00000000: skipped, it has been done before" in world.sink.notes
+
+
+@pytest.mark.parametrize(
+    ("found", "command"),
+    [
+        (b"file /var/log/cloud-init-output.log 17\n", ("tail", "-n", "+17", "/var/log/cloud-init-output.log")),
+        (b"file /var/log/lima-init.log $(reboot)\n", ("tail", "-n", "+1", "/var/log/lima-init.log")),
+        (b"journal cloud-init-main.service\n",
+         ("journalctl", "-u", "cloud-init-main.service", "-b", "-o", "cat", "--no-pager", "-n", "all")),
+        (b"", None),
+    ],
+)  # fmt: skip
+async def test_the_log_of_whatever_provisions_the_guest(found: bytes, command: tuple[str, ...] | None) -> None:
+    transport, events = fakes.FakeTransport(), fakes.FakeAgentEventLog()
+    transport.guest = lambda argv, _stdin: result(out=found if len(argv) == 3 else b"")
+    watch = WatchBootLog(clock=fakes.FakeClock(), state=AgentState(events=events))
+    over = asyncio.Event()
+    task = asyncio.ensure_future(watch(transport, over))
+    await asyncio.sleep(0)
+    await transport.connect()
+    over.set()
+    await task
+    assert (transport.ran[-1][4:] if command else None) == command
+    assert events.published[-1].cloud_init_progress is not None
+    assert events.published[-1].cloud_init_progress.completed
+
+
+async def test_a_log_that_cannot_be_read_ends_the_watching_and_nothing_else() -> None:
+    transport, events = fakes.FakeTransport(), fakes.FakeAgentEventLog()
+    await transport.connect()
+
+    def lost(_argv: tuple[str, ...], _stdin: bytes) -> RemoteResult:
+        raise UnreachableError("gone")
+
+    transport.guest = lost
+    over = asyncio.Event()
+    over.set()
+    await WatchBootLog(clock=fakes.FakeClock(), state=AgentState(events=events))(transport, over)
+    last = events.published[-1].cloud_init_progress
+    assert last is not None
+    assert (last.completed, last.log_line) == (True, "Cloud-init monitoring failed: gone")

@@ -2,6 +2,7 @@
 
 import os
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,12 +27,15 @@ from lima.domain.provision_report import (
     ProvisionReport,
     StepReport,
     StepState,
+    check_failure,
     checked,
     closed,
     decode_report,
     encode_report,
     fresh_report,
     heard,
+    step_ended,
+    step_failure,
 )
 from lima.domain.report_text import explain, render
 from lima.domain.requirements import LAST_PAUSE_S, interpreter, next_pause, requirements
@@ -296,3 +300,18 @@ def test_golden(name: str, text: str) -> None:
 def test_a_text_has_no_end_of_line_but_its_own() -> None:
     assert StepReport(name="x", state=StepState.OK).tail == ""
     assert not any("\n" in line for line in explain(_failed()))
+
+
+def test_sentences_of_what_failed() -> None:
+    check = CheckReport(group="final", number=1, description="d", state=StepState.FAILED, code=2, tries=3, tail="a\nb")
+    assert check_failure(check) == "final requirement `d` is not met: b"
+    probe = msgspec.structs.replace(check, is_probe=True)
+    assert check_failure(probe) == "probe `d` failed with exit code 2 after 3 tries: b"
+    step = StepReport(name="07.sh", state=StepState.FAILED, code=1)
+    assert step_failure(step) == "boot script `07.sh` failed with exit code 1"
+
+
+def test_a_step_of_the_hosts_own_takes_its_place() -> None:
+    report = fresh_report(config(SYSTEM, ONCE), iid="i", started=NOW)
+    done = StepReport(name="user/00000001", state=StepState.OK, mode="user", index=1)
+    assert step_ended(report, done).steps == (report.steps[0], done)
