@@ -133,7 +133,8 @@ class AwaitReadiness:
         pause, began = 0.0, self.clock.monotonic()
         while True:
             was_done = self.word.done
-            result = await self._run(script_argv(probe.script), stdin=probe.script.encode())
+            left_s = PATIENCE_S - (self.clock.monotonic() - began)
+            result = await self._try(probe, limit_s=left_s)
             watch.tries += 1
             if result.exit_code == 0:
                 return True
@@ -144,6 +145,13 @@ class AwaitReadiness:
             watch.tell(StepState.RUNNING, result)
             pause = next_pause(pause)
             await self.word.wait_change(pause)
+
+    async def _try(self, probe: Probe, *, limit_s: float) -> RemoteResult:
+        try:
+            async with asyncio.timeout(limit_s):
+                return await self._run(script_argv(probe.script), stdin=probe.script.encode())
+        except TimeoutError:
+            return RemoteResult(exit_code=124, stdout=b"", stderr=f"it did not end within {limit_s:.0f} s".encode())
 
     async def _run(self, argv: tuple[str, ...], *, stdin: bytes = b"") -> RemoteResult:
         while True:

@@ -94,7 +94,7 @@ class RunPlaybooks:
             return
         report = step_ended(report, step)
         if error:
-            report = closed(report, finished=self.clock.timestamp(), errors=(error,))
+            report = closed(report, finished=self.clock.timestamp(), errors=(*report.errors, error))
         with contextlib.suppress(StorageError):
             self.store.write(name, FileName.PROVISION_REPORT, encode_report(report), mode=0o600)
 

@@ -178,7 +178,7 @@ def closed(report: ProvisionReport, *, finished: str, errors: tuple[str, ...] = 
         steps=steps,
         finished=finished,
         outcome=Outcome.FAILED if errors else Outcome.OK,
-        errors=tuple(dict.fromkeys((*report.errors, *errors))),
+        errors=tuple(dict.fromkeys(errors)),
     )
 
 

@@ -24,8 +24,11 @@ def explain(report: ProvisionReport) -> tuple[str, ...]:
         lines += [f"  (all of it is in {step.log} of the guest)"] if step.log else []
     waiting = report.waiting
     for check in (*report.failed_checks, *((waiting,) if waiting is not None and waiting.is_probe else ())):
-        lines += [f"{_kind(check)} {quote(check.description)}, exit code {check.code}, {check.tries} tries:"]
-        lines += _indented(check.tail)
+        if check.tries:
+            lines += [f"{_kind(check)} {quote(check.description)}, exit code {check.code}, {check.tries} tries:"]
+            lines += _indented(check.tail)
+        else:
+            lines += [f"{_kind(check)} {quote(check.description)} has not ended yet"]
         lines += [f"  hint: {line}" for line in check.hint.splitlines()]
     return tuple(lines)
 

@@ -234,6 +234,26 @@ async def test_a_probe_outlives_a_lost_connection() -> None:
     await ended(agent, task)
 
 
+async def test_a_probe_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lima.application.await_readiness.PATIENCE_S", 0.05)
+    agent = agent_for(probes=(PROBE,))
+    probing(agent, result)
+    run = agent.transport.run
+
+    async def endless(argv: tuple[str, ...], **arguments: object) -> RemoteResult:
+        if argv[-1] == "/bin/bash":
+            agent.clock.now += 1
+            await asyncio.Event().wait()
+        return await run(argv, **arguments)  # type: ignore[arg-type]
+
+    agent.transport.run = endless  # type: ignore[method-assign, assignment]
+    task = await booted(agent)
+    agent.guest_says(Stage.DONE)
+    await agent.until(lambda: agent.state.phase == "degraded")
+    assert "failed with exit code 124 after 1 tries: it did not end" in agent.state.errors[0]
+    await ended(agent, task)
+
+
 # --- yq --------------------------------------------------------------------------------------------------------------
 
 YQ = ProvisionStep(

@@ -138,7 +138,8 @@ def test_what_the_guest_never_spoke_of_is_unknown_at_the_end() -> None:
     report = closed(fresh_report(config(SYSTEM, ansible), iid="i", started=NOW), finished=LATER)
     assert [one.state for one in report.steps] == [StepState.UNKNOWN, StepState.PENDING]
     assert (report.outcome, report.finished) == (Outcome.OK, LATER)
-    assert closed(report, finished=LATER, errors=("e", "e")).errors == ("e",)
+    failed = closed(report, finished=LATER, errors=("e", "e"))
+    assert (failed.errors, failed.outcome) == (("e",), Outcome.FAILED)
 
 
 def test_a_guest_cannot_make_the_report_grow_for_ever() -> None:
@@ -315,3 +316,14 @@ def test_a_step_of_the_hosts_own_takes_its_place() -> None:
     report = fresh_report(config(SYSTEM, ONCE), iid="i", started=NOW)
     done = StepReport(name="user/00000001", state=StepState.OK, mode="user", index=1)
     assert step_ended(report, done).steps == (report.steps[0], done)
+
+
+def test_a_probe_that_is_still_at_its_first_try_is_told() -> None:
+    probe = CheckReport(group="optional", number=1, description="d", state=StepState.RUNNING, is_probe=True, hint="h")
+    report = checked(fresh_report(config(), iid="i", started=NOW), probe)
+    assert explain(report) == ("probe `d` has not ended yet", "  hint: h")
+
+
+def test_what_is_well_again_is_no_error_any_more() -> None:
+    report = closed(fresh_report(config(), iid="i", started=NOW), finished=NOW, errors=("e",))
+    assert closed(report, finished=LATER).errors == ()
