@@ -7,7 +7,7 @@ import msgspec
 
 from lima.domain.config import InstanceConfig
 from lima.domain.errors import StorageError
-from lima.domain.guest_progress import GuestProgress, Stage
+from lima.domain.guest_progress import GuestProgress
 from lima.domain.instance import FileName
 from lima.domain.provision_report import (
     CheckReport,
@@ -49,10 +49,10 @@ class ReportKeeper:
         return keeper
 
     def hear(self, line: GuestProgress) -> None:
-        """Take what the guest says. Another kernel begins another report, with what is waited for right now."""
+        """Take what the guest says. Another boot begins another report, with what is waited for right now."""
         now = self.clock.timestamp()
         report = self.report
-        if line.stage is Stage.KERNEL and report.boot and line.boot != report.boot:
+        if line.boot and report.boot and line.boot != report.boot:
             going_on = tuple(one for one in report.checks if one.state is StepState.RUNNING)
             fresh = fresh_report(self.config, iid=report.iid, started=now)
             report = msgspec.structs.replace(fresh, checks=going_on)

@@ -32,6 +32,20 @@ export LIMA_CIDATA_MNT={MOUNT_POINT}
 exec {MOUNT_POINT}/boot.sh
 """
 
+BOOT_STEP = r"""# One step of mode `boot`, named $0: runs $1 and tells the host how it ended, where a host listens.
+read -r began _ </proc/uptime
+sh -c "$1"
+code=$? state=ok
+[ "$code" -eq 0 ] || state=failed
+read -r now _ </proc/uptime
+read -r boot </proc/sys/kernel/random/boot_id
+port=/dev/virtio-ports/io.lima-vm.progress.0
+line="{\"stage\":\"provision\",\"state\":\"$state\",\"name\":\"$0\",\"boot\":\"$boot\",\"code\":$code,\"seconds\":$((${now%.*} - ${began%.*}))}"
+[ ! -c "$port" ] || timeout 1 sh -c 'printf "%s\n" "$1" >"$2"' sh "$line" "$port"
+exit "$code"
+"""
+"""The seed is not mounted yet when these steps run: no program of ours is there to report them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedFile:
@@ -155,11 +169,15 @@ def _user_data(request: SeedRequest) -> dict[str, Any]:
         data |= {"manage_resolv_conf": True, "resolv_conf": {"nameservers": list(config.dns)}}
     if config.ca_certs.remove_defaults or config.ca_certs.certs:
         data["ca_certs"] = {"remove_defaults": config.ca_certs.remove_defaults, "trusted": list(config.ca_certs.certs)}
-    scripts = [step.script for step in config.provision if step.mode is ProvisionMode.BOOT]
-    if scripts:
-        # the seed is not mounted yet when these run: the parameters come with them
-        exports = "".join(f"export {shlex.quote(f'PARAM_{key}={value}')}\n" for key, value in sorted(config.param))
-        data["bootcmd"] = [["sh", "-c", exports + script] for script in scripts]
+    # the parameters come with the script, for the same reason
+    exports = "".join(f"export {shlex.quote(f'PARAM_{key}={value}')}\n" for key, value in sorted(config.param))
+    commands = [
+        ["sh", "-c", BOOT_STEP, f"boot/{index:08d}", exports + step.script]
+        for index, step in enumerate(config.provision)
+        if step.mode is ProvisionMode.BOOT
+    ]
+    if commands:
+        data["bootcmd"] = commands
     return data
 
 
