@@ -132,7 +132,8 @@ class AwaitReadiness:
         provisioning is over and has failed: what it waits for will not come."""
         pause, began = 0.0, self.clock.monotonic()
         while True:
-            was_done = self.word.done
+            # a report that was closed says the same of a guest that was taken over
+            was_done = self.word.done or bool(self.keeper.report.finished)
             left_s = PATIENCE_S - (self.clock.monotonic() - began)
             result = await self._try(probe, limit_s=left_s)
             watch.tries += 1

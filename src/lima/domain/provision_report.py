@@ -196,7 +196,11 @@ def check_failure(check: CheckReport) -> str:
         return f"{check.group} requirement `{check.description}` is not met" + (f": {last}" if last else "")
     last = check.tail.rpartition("\n")[2]
     said = f": {last}" if last else ""
-    return f"probe `{check.description}` failed with exit code {check.code} after {check.tries} tries{said}"
+    return f"probe `{check.description}` failed with exit code {check.code} after {tries_text(check.tries)}{said}"
+
+
+def tries_text(number: int) -> str:
+    return "1 try" if number == 1 else f"{number} tries"
 
 
 _DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(type=ProvisionReport)

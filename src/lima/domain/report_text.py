@@ -11,6 +11,7 @@ from lima.domain.provision_report import (
     StepState,
     check_failure,
     step_failure,
+    tries_text,
 )
 
 _HEAD = ("WHAT", "NAME", "RESULT", "CODE", "SECONDS")
@@ -25,7 +26,7 @@ def explain(report: ProvisionReport) -> tuple[str, ...]:
     waiting = report.waiting
     for check in (*report.failed_checks, *((waiting,) if waiting is not None and waiting.is_probe else ())):
         if check.tries:
-            lines += [f"{_kind(check)} {quote(check.description)}, exit code {check.code}, {check.tries} tries:"]
+            lines += [f"{_kind(check)} {quote(check.description)}, exit code {check.code}, {tries_text(check.tries)}:"]
             lines += _indented(check.tail)
         else:
             lines += [f"{_kind(check)} {quote(check.description)} has not ended yet"]

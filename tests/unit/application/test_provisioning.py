@@ -110,7 +110,8 @@ async def test_a_reboot_begins_a_report_of_its_own() -> None:
 
 
 async def test_who_takes_over_a_guest_takes_over_its_report() -> None:
-    agent = agent_for(provision=(ProvisionStep(mode="system", script="x"),))
+    agent = agent_for(provision=(ProvisionStep(mode="system", script="x"),), probes=(PROBE,))
+    probing(agent, lambda: result(1))
     first = await booted(agent)
     agent.guest_says(Stage.PROVISION, StageState.FAILED, name="system/00000000", code=4, tail="boom")
     agent.guest_says(Stage.DONE, StageState.FAILED)
@@ -126,11 +127,14 @@ async def test_who_takes_over_a_guest_takes_over_its_report() -> None:
     agent.store.write(
         NAME, "boot.facts.json", encode_boot_facts(BootFacts(instance_id=report.iid, ssh_port=1, accelerator="tcg"))
     )
-    agent.transport.guest = lambda _argv, _stdin: result(out=report.iid.encode())
+    agent.transport.commands[("cat", "/run/lima-boot-done")] = result(out=report.iid.encode())
     agent.state.phase = "starting"
     second = agent.run()
     await agent.until(lambda: agent.state.phase == "degraded")
-    assert agent.state.errors == ["provision script `system/00000000` failed with exit code 4: boom"]
+    assert agent.state.errors == [
+        "provision script `system/00000000` failed with exit code 4: boom",
+        "probe `it answers` failed with exit code 1 after 1 try",
+    ]
     await ended(agent, second)
 
 
@@ -250,7 +254,7 @@ async def test_a_probe_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPat
     task = await booted(agent)
     agent.guest_says(Stage.DONE)
     await agent.until(lambda: agent.state.phase == "degraded")
-    assert "failed with exit code 124 after 1 tries: it did not end" in agent.state.errors[0]
+    assert "failed with exit code 124 after 1 try: it did not end" in agent.state.errors[0]
     await ended(agent, task)
 
 
