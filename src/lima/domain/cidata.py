@@ -6,7 +6,6 @@ YAML, and no value, however hostile, can leave its quotes.
 
 import hashlib
 import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from lima.domain.config import InstanceConfig, Provision, ProvisionMode, RunPolicy
 from lima.domain.errors import TemplateInvalidError
 from lima.domain.instance import hostname
+from lima.domain.shellwords import quote_word
 
 GATEWAY = "192.168.5.2"
 SLIRP_DNS = "192.168.5.3"
@@ -170,7 +170,7 @@ def _user_data(request: SeedRequest) -> dict[str, Any]:
     if config.ca_certs.remove_defaults or config.ca_certs.certs:
         data["ca_certs"] = {"remove_defaults": config.ca_certs.remove_defaults, "trusted": list(config.ca_certs.certs)}
     # the parameters come with the script, for the same reason
-    exports = "".join(f"export {shlex.quote(f'PARAM_{key}={value}')}\n" for key, value in sorted(config.param))
+    exports = "".join(f"export PARAM_{key}={quote_word(value)}\n" for key, value in sorted(config.param))
     commands = [
         ["sh", "-c", BOOT_STEP, f"boot/{index:08d}", exports + step.script]
         for index, step in enumerate(config.provision)
