@@ -283,7 +283,9 @@ class _Telling:
             self._log_line(status.cloud_init_progress)
         elif status.stage is not None:
             self._stage(status.stage)
-        elif status.waiting_for:
+            if status.stage.state in (StageState.START, StageState.ASKS):
+                return
+        if status.waiting_for:
             self._emit(StageProgress(stage="boot", detail=f"waiting for {status.waiting_for}"))
 
     def close(self) -> None:
