@@ -515,9 +515,3 @@ class TestLocalHostOutbox(contracts.HostOutboxContract):
                 return None
 
         return content
-
-
-class TestYaqpyQuery(contracts.YamlQueryContract):
-    @pytest.fixture
-    def subject(self) -> YaqpyQuery:
-        return YaqpyQuery()

@@ -188,9 +188,3 @@ class TestFakeHostOutbox(contracts.HostOutboxContract):
     @pytest.fixture
     def read(self, subject: fakes.FakeHostOutbox) -> Callable[[str], bytes | None]:
         return subject.files.get
-
-
-class TestFakeYamlQuery(contracts.YamlQueryContract):
-    @pytest.fixture
-    def subject(self) -> fakes.FakeYamlQuery:
-        return fakes.FakeYamlQuery()

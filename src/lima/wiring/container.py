@@ -80,8 +80,6 @@ class Container(containers.DeclarativeContainer):
     summarise_instance = providers.Factory(factories.summarise_instance, store, resolve_instance)
     list_instances = providers.Factory(factories.list_instances, host_facts, summarise_instance)
     run_shell = providers.Factory(factories.run_shell, host_facts)
-    go_templates = providers.Singleton(factories_templates.go_templates)
-    expand_message = providers.Factory(factories_templates.expand_message, list_instances, go_templates, host_facts)
     show_provision_report = providers.Factory(factories.show_provision_report, store)
     show_info = providers.Factory(
         factories_templates.show_info, host_facts, template_source, accelerator_probe, resolve_instance

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from lima.adapters.yq.engine import YaqpyQuery
     from lima.application.copy_template import CopyTemplate
     from lima.application.embed_template import EmbedTemplate
-    from lima.application.expand_message import ExpandMessage
-    from lima.application.list_instances import ListInstances
     from lima.application.resolve_instance import ResolveInstance
     from lima.application.show_info import ShowInfo
     from lima.application.survey_host import SurveyHost
@@ -99,18 +97,6 @@ def go_templates() -> GotplTemplates:
 def expand(text: str, variables: Mapping[str, object]) -> str:
     """The engine of Go templates, loaded when a field is beyond the simple shapes. Raises: GoTemplateError."""
     return go_templates().expand(text, variables)
-
-
-def expand_message(listing: ListInstances, templates: GotplTemplates, facts: HostFacts) -> ExpandMessage:
-    from lima.application.expand_message import ExpandMessage
-
-    host = {
-        "HostOS": str(facts.os),
-        "HostArch": str(facts.arch),
-        "LimaHome": facts.lima_home,
-        "IdentityFile": f"{facts.lima_home}/_config/user",
-    }
-    return ExpandMessage(listing=listing, templates=templates, host=host)
 
 
 def yaml_query() -> YaqpyQuery:

@@ -23,11 +23,29 @@ from lima.domain.image import DiskInfo
 from lima.ports.hypervisor import GuestEvent
 from lima.ports.transport import RemoteResult
 from lima.testing import fakes
+from lima.testing.fakes.failing import Failing
 from lima.testing.fakes.hosts import FACTS
 from tests.resolving import no_engine, surroundings
 from tests.unit.application.conftest import template
 
 NAME = "box"
+
+
+class Expressions(Failing):
+    """A YamlQuery that knows no expression: what it makes of a file is `EXPRESSION of FORMAT TEXT`."""
+
+    def edit(self, expression: str, text: str) -> str:
+        raise NotImplementedError
+
+    def query(self, expression: str, text: str) -> str:
+        raise NotImplementedError
+
+    def query_json(self, expression: str, lines: str) -> str:
+        raise NotImplementedError
+
+    def rewrite(self, expression: str, text: str | None, *, file_format: str) -> str:
+        self._maybe_fail()
+        return f"{expression} of {file_format} {text}"
 
 
 @dataclass
@@ -39,7 +57,7 @@ class Agent:
     log: fakes.FakeEventSink = field(default_factory=fakes.FakeEventSink)
     progress: fakes.FakeGuestProgressSource = field(default_factory=fakes.FakeGuestProgressSource)
     transport: fakes.FakeTransport = field(default_factory=fakes.FakeTransport)
-    yq: fakes.FakeYamlQuery = field(default_factory=fakes.FakeYamlQuery)
+    yq: Expressions = field(default_factory=Expressions)
     outbox: fakes.FakeHostOutbox = field(default_factory=fakes.FakeHostOutbox)
     shows_log: bool = False
     seeds: fakes.FakeSeedWriter = field(default_factory=fakes.FakeSeedWriter)

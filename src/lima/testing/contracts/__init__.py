@@ -27,7 +27,6 @@ from lima.testing.contracts.small import (
     SshClientContract,
     SshKeysContract,
     SummaryCacheContract,
-    YamlQueryContract,
 )
 from lima.testing.contracts.templates import SeedWriterContract, TemplateParserContract, TemplateSourceContract
 from lima.testing.contracts.texts import GoTemplatesContract, YamlQueryContract

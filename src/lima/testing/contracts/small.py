@@ -17,7 +17,6 @@ from lima.ports.image_builder import ImageBuilder
 from lima.ports.ssh_client import SshClient
 from lima.ports.ssh_keys import SshKeys
 from lima.ports.summary_cache import SummaryCache
-from lima.ports.yq import YamlQuery
 
 
 class EventSinkContract:
@@ -221,15 +220,3 @@ class HostOutboxContract:
             subject.put(path.format(folder), b"x")
         with pytest.raises(StorageError):
             subject.take_away(path.format(folder))
-
-
-class YamlQueryContract:
-    """Fixture: `subject`."""
-
-    @pytest.fixture
-    def subject(self) -> YamlQuery:
-        raise NotImplementedError("give the suite its subject")
-
-    def test_a_file_is_rewritten_in_its_format_or_made(self, subject: YamlQuery) -> None:
-        assert "1" in subject.rewrite(".a = 1", '{"b": 2}\n', file_format="json")
-        assert "1" in subject.rewrite(".a = 1", None, file_format="yaml")

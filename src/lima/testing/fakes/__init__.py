@@ -21,7 +21,7 @@ from lima.testing.fakes.hosts import (
 )
 from lima.testing.fakes.images import FakeDiskTool, FakeImageBuilder, FakeImageStore
 from lima.testing.fakes.instances import FakeInstanceStore, FakeSummaryCache
-from lima.testing.fakes.templates import FakeSeedWriter, FakeTemplateParser, FakeTemplateSource, FakeYamlQuery
+from lima.testing.fakes.templates import FakeSeedWriter, FakeTemplateParser, FakeTemplateSource
 
 __all__ = [
     "FakeAcceleratorProbe",
@@ -49,5 +49,4 @@ __all__ = [
     "FakeTemplateParser",
     "FakeTemplateSource",
     "FakeTransport",
-    "FakeYamlQuery",
 ]

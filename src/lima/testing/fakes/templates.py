@@ -68,20 +68,3 @@ class FakeSeedWriter(Failing):
     def write(self, seed: Seed, path: str) -> None:
         self._maybe_fail()
         self.written[path] = seed
-
-
-class FakeYamlQuery(Failing):
-    """Knows no expression: what it answers is `EXPRESSION of TEXT`."""
-
-    def edit(self, expression: str, text: str) -> str:
-        return self.query(expression, text)
-
-    def query(self, expression: str, text: str) -> str:
-        self._maybe_fail()
-        return f"{expression} of {text}"
-
-    def query_json(self, expression: str, lines: str) -> str:
-        return self.query(expression, lines)
-
-    def rewrite(self, expression: str, text: str | None, *, file_format: str) -> str:
-        return self.query(expression, f"{file_format} {text}")
