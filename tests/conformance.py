@@ -5,6 +5,7 @@ from lima.adapters.cidata.iso import IsoSeedWriter
 from lima.adapters.codec.yaml_reader import YamlTemplateParser
 from lima.adapters.filesystem.disks import FilesystemDiskStore
 from lima.adapters.filesystem.instances import FilesystemInstanceStore
+from lima.adapters.filesystem.outbox import LocalHostOutbox
 from lima.adapters.filesystem.summaries import FileSummaryCache
 from lima.adapters.gotemplate.engine import GotplTemplates
 from lima.adapters.hostagent.client import SocketHostAgentClient
@@ -36,6 +37,7 @@ from lima.ports.events import EventSink
 from lima.ports.go_templates import GoTemplates
 from lima.ports.host import AcceleratorProbe, HostInspector
 from lima.ports.host_agent import HostAgentLauncher
+from lima.ports.host_outbox import HostOutbox
 from lima.ports.hypervisor import Hypervisor
 from lima.ports.image_builder import ImageBuilder
 from lima.ports.image_store import DiskTool, FileStore, ImageStore
@@ -61,6 +63,7 @@ DISK_STORES: tuple[type[DiskStore], ...] = (fakes.FakeDiskStore, FilesystemDiskS
 DISK_TOOLS: tuple[type[DiskTool], ...] = (fakes.FakeDiskTool, QemuDiskTool)
 EVENT_SINKS: tuple[type[EventSink], ...] = (fakes.FakeEventSink, Log, LogProgress, TerminalProgress, JsonLog)
 HOST_INSPECTORS: tuple[type[HostInspector], ...] = (fakes.FakeHostInspector, SystemHostInspector)
+HOST_OUTBOXES: tuple[type[HostOutbox], ...] = (fakes.FakeHostOutbox, LocalHostOutbox)
 HYPERVISORS: tuple[type[Hypervisor], ...] = (fakes.FakeHypervisor, QemuHypervisor)
 FILE_STORES: tuple[type[FileStore], ...] = (fakes.FakeImageStore, CachedImageStore)
 IMAGE_BUILDERS: tuple[type[ImageBuilder], ...] = (fakes.FakeImageBuilder, BootstrapBuilder)

@@ -73,6 +73,10 @@ def _values(shape: inspect.Type, marks: Any = ()) -> st.SearchStrategy[Any]:
         case inspect.IntType():
             low = -(2**63) if shape.ge is None else shape.ge
             return st.integers(low, 2**63 - 1 if shape.le is None else shape.le)
+        case inspect.FloatType():
+            return st.floats(allow_nan=False, allow_infinity=False)
+        case inspect.EnumType():
+            return st.sampled_from(list(shape.cls))
         case inspect.AnyType():
             return st.dictionaries(TEXTS, st.booleans() | TEXTS, max_size=2)
         case _:

@@ -12,6 +12,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pycdlib
 import pytest
@@ -22,6 +23,7 @@ from lima.adapters.codec.yaml_reader import YamlTemplateParser
 from lima.adapters.filesystem.disks import FilesystemDiskStore
 from lima.adapters.filesystem.host_files import LocalHostFiles
 from lima.adapters.filesystem.instances import FilesystemInstanceStore
+from lima.adapters.filesystem.outbox import LocalHostOutbox
 from lima.adapters.filesystem.summaries import FileSummaryCache
 from lima.adapters.gotemplate.engine import GotplTemplates
 from lima.adapters.hostagent.client import SocketHostAgentClient
@@ -550,3 +552,24 @@ class TestBootstrapBuilder(contracts.ImageBuilderContract):
     @pytest.fixture
     def subject(self, facts: HostFacts) -> BootstrapBuilder:
         return BootstrapBuilder(guest_dir=os.path.join(REPO, "guest"), facts=facts, runner=AsyncProcessRunner())
+
+
+class TestLocalHostOutbox(contracts.HostOutboxContract):
+    @pytest.fixture
+    def subject(self) -> LocalHostOutbox:
+        return LocalHostOutbox()
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> str:
+        return os.path.realpath(tmp_path)
+
+    @pytest.fixture
+    def read(self) -> Callable[[str], bytes | None]:
+        def content(path: str) -> bytes | None:
+            try:
+                with open(path, "rb") as file:
+                    return file.read()
+            except FileNotFoundError:
+                return None
+
+        return content

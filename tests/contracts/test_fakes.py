@@ -192,3 +192,17 @@ class TestFakeImageBuilder(contracts.ImageBuilderContract):
     @pytest.fixture
     def subject(self) -> fakes.FakeImageBuilder:
         return fakes.FakeImageBuilder()
+
+
+class TestFakeHostOutbox(contracts.HostOutboxContract):
+    @pytest.fixture
+    def subject(self) -> fakes.FakeHostOutbox:
+        return fakes.FakeHostOutbox()
+
+    @pytest.fixture
+    def folder(self) -> str:
+        return "/fake"
+
+    @pytest.fixture
+    def read(self, subject: fakes.FakeHostOutbox) -> Callable[[str], bytes | None]:
+        return subject.files.get

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from lima.domain.events import AgentStatus
+from lima.domain.events import AgentStatus, CloudInitProgress
 from lima.domain.guest_progress import GuestProgress
 from lima.ports.agent_feed import AgentEventLog
 
@@ -33,6 +33,19 @@ class AgentState:
                 degraded=self.phase == "degraded",
                 ssh_local_port=self.ssh_port,
                 stage=progress,
+                waiting_for=self.waiting_for,
+            )
+        )
+
+    def boot_log(self, progress: CloudInitProgress) -> None:
+        """Relay one line of what the guest logs."""
+        self.events.publish(
+            AgentStatus(
+                running=self.phase in ("running", "degraded"),
+                degraded=self.phase == "degraded",
+                errors=tuple(self.errors),
+                ssh_local_port=self.ssh_port,
+                cloud_init_progress=progress,
                 waiting_for=self.waiting_for,
             )
         )

@@ -2,15 +2,21 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import assert_never
 
 from lima.application.agent_state import AgentState
+from lima.application.keep_report import ReportKeeper
+from lima.domain.config import Probe
 from lima.domain.errors import AuthenticationError, HostKeyMismatchError, UnreachableError
-from lima.domain.guest_progress import GuestProgress, Stage, StageState
+from lima.domain.guest_progress import GuestProgress, Stage, StageState, clean_tail
+from lima.domain.probe_script import script_argv
+from lima.domain.progress import Level, Note
+from lima.domain.provision_report import CheckReport, StepState
+from lima.domain.requirements import PATIENCE_S, Check, Requirement, next_pause, requirements
 from lima.ports.clock import Clock
-from lima.ports.transport import Transport
+from lima.ports.events import EventSink
+from lima.ports.transport import RemoteResult, Transport
 
-RETRY_S = 1.0
-"""Pause between two tries at a guest that does not tell where it is."""
 MISMATCH_LIMIT = 3
 """A first boot may show sshd's own host key for a moment, before the seed's takes its place."""
 SSH_READY_FILE = "/run/lima-ssh-ready"
@@ -25,64 +31,73 @@ class GuestWord:
     ssh: bool = False
     done: bool = False
     alive: bool = False
-    failures: list[str] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def hear(self, line: GuestProgress) -> None:
         """Take one line. A kernel stage begins a new boot."""
         if line.stage is Stage.KERNEL:
             self.ssh = self.done = False
-            self.failures.clear()
         self.alive = True
         if line.stage is Stage.SSH and line.state is StageState.OK:
             self.ssh = True
-        if line.stage in (Stage.BOOT, Stage.PROVISION) and line.state is StageState.FAILED:
-            self.failures.append(_failure(line))
         if line.stage is Stage.DONE and line.state is not StageState.START and line.iid in ("", self.instance_id):
             self.done = True
         self.changed.set()
 
     async def wait_change(self, seconds: float) -> None:
-        """Return when the guest said something, after `seconds` at the latest."""
-        self.changed.clear()
+        """Return when the guest has said something since the last call, after `seconds` at the latest."""
         try:
             async with asyncio.timeout(seconds):
                 await self.changed.wait()
         except TimeoutError:
             pass
-
-
-def _failure(line: GuestProgress) -> str:
-    kind = "provision script" if line.stage is Stage.PROVISION else "boot script"
-    last = f": {line.tail}" if line.tail else ""
-    return f"{kind} `{line.name}` failed with exit code {line.code}{last}"
+        self.changed.clear()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AwaitReadiness:
-    """Returns what went wrong (empty: all is well) once the guest can be used. Waits for ever: whoever asked for the
-    start sets the limit, and the guest stays up when it passes."""
+    """Returns what went wrong (empty: all is well) once the guest can be used. Waits for ever for what is essential:
+    whoever asked for the start sets the limit, and the guest stays up when it passes."""
 
     transport: Transport
     clock: Clock
     state: AgentState
     word: GuestWord
-    is_plain: bool
+    keeper: ReportKeeper
+    log: EventSink
 
     async def __call__(self) -> tuple[str, ...]:
-        errors: list[str] = []
-        self.state.booting(waiting_for="ssh")
-        await self._connect()
-        if not self.is_plain:
-            self.state.booting(waiting_for="the user session")
-            await self._marker(SSH_READY_FILE)
-        self.state.booting(waiting_for="boot scripts")
-        await self._marker(BOOT_DONE_FILE)
-        errors += self.word.failures
-        return tuple(errors)
+        for requirement in requirements(self.keeper.config):
+            await self._meet(requirement)
+        return self.keeper.failures()
+
+    async def _meet(self, requirement: Requirement) -> None:
+        self._say(requirement.waiting)
+        watch = _Watch(requirement, self.keeper, self.clock)
+        match requirement.check:
+            case Check.SSH | Check.CONTROL_MASTER:
+                self.state.booting(waiting_for="ssh")
+                await self._connect()
+            case Check.USER_SESSION:
+                self.state.booting(waiting_for="the user session")
+                await self._marker(SSH_READY_FILE)
+            case Check.BOOT_DONE:
+                self.state.booting(waiting_for="boot scripts")
+                await self._marker(BOOT_DONE_FILE)
+            case Check.PROBE:
+                self.state.booting(waiting_for=f"probe `{requirement.description}`")
+                if requirement.probe is not None and not await self._probe(requirement.probe, watch):
+                    self._say(
+                        f"The {requirement.group} requirement is not met: `{requirement.description}`", Level.ERROR
+                    )
+                    return
+            case _:
+                assert_never(requirement.check)
+        watch.tell(StepState.OK)
+        self._say(requirement.satisfied)
 
     async def _connect(self) -> None:
-        mismatches = 0
+        mismatches, pause = 0, 0.0
         while True:
             try:
                 if not self.word.ssh:
@@ -99,15 +114,86 @@ class AwaitReadiness:
                 pass
             else:
                 return
-            await self.word.wait_change(RETRY_S)
+            pause = next_pause(pause)
+            await self.word.wait_change(pause)
 
     async def _marker(self, file: str) -> None:
         """Wait until a marker file of the guest holds the id of this boot."""
+        pause = 0.0
         while not self.word.done:
+            result = await self._run(("cat", file))
+            if result.exit_code == 0 and result.stdout.decode(errors="replace").strip() == self.word.instance_id:
+                return
+            pause = next_pause(pause)
+            await self.word.wait_change(pause)
+
+    async def _probe(self, probe: Probe, watch: "_Watch") -> bool:
+        """Whether the probe succeeded. It is given up after PATIENCE_S, and as soon as it fails in a guest whose
+        provisioning is over and has failed: what it waits for will not come."""
+        pause, began = 0.0, self.clock.monotonic()
+        while True:
+            # a report that was closed says the same of a guest that was taken over
+            was_done = self.word.done or bool(self.keeper.report.finished)
+            left_s = PATIENCE_S - (self.clock.monotonic() - began)
+            result = await self._try(probe, limit_s=left_s)
+            watch.tries += 1
+            if result.exit_code == 0:
+                return True
+            hopeless = was_done and bool(self.keeper.report.failed_steps)
+            if hopeless or self.clock.monotonic() - began >= PATIENCE_S:
+                watch.tell(StepState.FAILED, result)
+                return False
+            watch.tell(StepState.RUNNING, result)
+            pause = next_pause(pause)
+            await self.word.wait_change(pause)
+
+    async def _try(self, probe: Probe, *, limit_s: float) -> RemoteResult:
+        try:
+            async with asyncio.timeout(limit_s):
+                return await self._run(script_argv(probe.script), stdin=probe.script.encode())
+        except TimeoutError:
+            return RemoteResult(exit_code=124, stdout=b"", stderr=f"it did not end within {limit_s:.0f} s".encode())
+
+    async def _run(self, argv: tuple[str, ...], *, stdin: bytes = b"") -> RemoteResult:
+        while True:
             try:
-                result = await self.transport.run(("cat", file))
-                if result.exit_code == 0 and result.stdout.decode(errors="replace").strip() == self.word.instance_id:
-                    return
+                return await self.transport.run(argv, stdin=stdin)
             except UnreachableError:
                 await self._connect()
-            await self.word.wait_change(RETRY_S)
+
+    def _say(self, message: str, level: Level = Level.INFO) -> None:
+        self.log.emit(Note(message=message, level=level))
+
+
+class _Watch:
+    """One requirement in the report."""
+
+    def __init__(self, requirement: Requirement, keeper: ReportKeeper, clock: Clock) -> None:
+        self._requirement = requirement
+        self._keeper = keeper
+        self._clock = clock
+        self._began = clock.monotonic()
+        self._started = clock.timestamp()
+        self.tries = 0
+        self.tell(StepState.RUNNING)
+
+    def tell(self, state: StepState, result: RemoteResult | None = None) -> None:
+        """`result` of the last try of a probe."""
+        requirement, probe = self._requirement, self._requirement.probe
+        output = result.stdout + b"\n" + result.stderr if result is not None else b""
+        over = state is not StepState.RUNNING
+        self._keeper.check(
+            CheckReport(
+                group=str(requirement.group),
+                number=requirement.number,
+                description=requirement.description,
+                state=state,
+                is_probe=probe is not None,
+                started=self._started,
+                seconds=round(self._clock.monotonic() - self._began, 2) if over else 0.0,
+                tries=self.tries,
+                code=result.exit_code if result is not None else 0,
+                tail=clean_tail(output.decode(errors="replace")),
+                hint=probe.hint.strip() if probe is not None else "",
+            )
+        )

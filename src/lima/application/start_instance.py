@@ -7,6 +7,7 @@ from lima.application.create_instance import CreateInstance, CreateRequest
 from lima.application.observe_instance import Observation, ObserveInstance
 from lima.application.prepare_instance import PrepareInstance
 from lima.application.resolve_instance import ResolveInstance
+from lima.application.run_playbooks import RunPlaybooks
 from lima.application.stop_instance import StopInstance
 from lima.domain.config import InstanceConfig
 from lima.domain.errors import (
@@ -16,11 +17,13 @@ from lima.domain.errors import (
     RequirementNotMetError,
     WrongStateError,
 )
-from lima.domain.events import AgentEvent
-from lima.domain.guest_progress import GuestProgress, StageState
+from lima.domain.events import AgentEvent, CloudInitProgress
+from lima.domain.guest_progress import GuestProgress, Stage, StageState
 from lima.domain.instance import FileName, quote
 from lima.domain.process import ProcessIdentity
 from lima.domain.progress import Level, Note, ProgressEvent, StageFinished, StageProgress, StageStarted
+from lima.domain.provision_report import ProvisionReport, decode_report
+from lima.domain.report_text import explain
 from lima.domain.target import choose_target
 from lima.ports.clock import Clock
 from lima.ports.events import EventSink
@@ -62,8 +65,10 @@ class StartInstance:
 
     Raises:
         LaunchFailedError: the host agent or the hypervisor ended; with its last lines.
-        NotReadyError: `timeout_s` passed; the guest stays up. With the last lines of its console.
-        RequirementNotMetError: ready, but something failed (a provision script); the guest stays up.
+        NotReadyError: `timeout_s` passed; the guest stays up. With the last words of what is still waited for, or the
+            last lines of its console.
+        RequirementNotMetError: ready, but something failed (a provision script, a probe); the guest stays up. With
+            their last lines.
         And what creating and preparing raise.
     """
 
@@ -76,6 +81,7 @@ class StartInstance:
     stop: StopInstance
     launcher: HostAgentLauncher
     clock: Clock
+    run_playbooks: RunPlaybooks
     progress: EventSink
 
     async def __call__(self, request: StartRequest) -> StartOutcome:
@@ -118,7 +124,7 @@ class StartInstance:
             if _is_up(seen):
                 return self._outcome(name, config, already_running=True, port=_port(seen))
             if seen.facts.agent is not None:
-                port = await self._await_ready(name, seen.facts.agent, deadline)
+                port = await self._await_ready(name, seen.facts.agent, deadline, wants_log=False)
                 return self._outcome(name, config, already_running=True, port=port)
             try:
                 lock = self.store.lock(name)
@@ -143,14 +149,17 @@ class StartInstance:
         finally:
             lock.release()
         try:
-            return await self._await_ready(name, agent, deadline)
+            wants_log = request.progress and not config.plain
+            port = await self._await_ready(name, agent, deadline, wants_log=wants_log)
+            await self.run_playbooks(name, config)
         except asyncio.CancelledError:
             self._say(f"Interrupted: stopping {quote(name)}")
             await asyncio.shield(self.stop(name, force=False))
             raise
+        return port
 
-    async def _await_ready(self, name: str, agent: ProcessIdentity, deadline: float) -> int:
-        """The ssh port, once the agent says that its guest is ready."""
+    async def _await_ready(self, name: str, agent: ProcessIdentity, deadline: float, *, wants_log: bool) -> int:
+        """The ssh port, once the agent says that its guest is ready; with `wants_log`, also that its log has ended."""
         telling = _Telling(self.progress, self.clock)
         waiting_for = "the guest"
         relay = asyncio.ensure_future(self._relay_log(name, agent))
@@ -161,7 +170,7 @@ class StartInstance:
                     waiting_for = event.status.waiting_for or waiting_for
                     if event.status.exiting:
                         raise self._failed(name, event)
-                    if event.status.running:
+                    if event.status.running and (telling.has_log_ended or not wants_log):
                         telling.close()
                         if event.status.degraded:
                             raise self._degraded(name, event)
@@ -192,19 +201,30 @@ class StartInstance:
         )
 
     def _degraded(self, name: str, event: AgentEvent) -> RequirementNotMetError:
+        report = self._report(name)
         return RequirementNotMetError(
             f"instance {quote(name)} runs, but " + "; ".join(event.status.errors),
-            hint=f"`limactl shell {name}` opens a shell for a look; the guest's log is"
-            f" {quote(self._path(name, FileName.SERIAL_LOG))}",
+            log_tail=explain(report) if report is not None else (),
+            hint=f"`limactl shell {name}` opens a shell for a look, `limactl provision-report {name}` shows this again;"
+            f" the guest's console is {quote(self._path(name, FileName.SERIAL_LOG))}",
         )
 
     def _not_ready(self, name: str, waiting_for: str) -> NotReadyError:
+        report = self._report(name)
+        running = report.running if report is not None else None
+        if running is not None:
+            waiting_for += f" ({'provision' if running.mode else 'boot'} script {quote(running.name)} is still running)"
+        told = explain(report) if report is not None else ()
         return NotReadyError(
             f"instance {quote(name)}: did not receive an event with the `running` status: still waiting for {waiting_for}",
-            console_tail=self.store.tail(name, FileName.SERIAL_LOG, lines=CONSOLE_LINES),
+            console_tail=told or self.store.tail(name, FileName.SERIAL_LOG, lines=CONSOLE_LINES),
             hint=f"the guest stays up and may still get there: `limactl start {name}` waits again,"
-            f" `limactl stop -f {name}` ends it; its console is {quote(self._path(name, FileName.SERIAL_LOG))}",
+            f" `limactl provision-report {name}` shows how far it got, `limactl stop -f {name}` ends it;"
+            f" its console is {quote(self._path(name, FileName.SERIAL_LOG))}",
         )
+
+    def _report(self, name: str) -> ProvisionReport | None:
+        return decode_report(self.store.read(name, FileName.PROVISION_REPORT))
 
     def _outcome(self, name: str, config: InstanceConfig, *, already_running: bool, port: int) -> StartOutcome:
         return StartOutcome(
@@ -248,6 +268,8 @@ class _Telling:
         self._began = clock.monotonic()
         self._open: dict[str, str] = {}
         self._port = 0
+        self._log_active = False
+        self.has_log_ended = False
         self._emit(StageStarted(stage="boot", title="Booting"))
         self._open["boot"] = "Booting"
 
@@ -257,9 +279,13 @@ class _Telling:
         if status.ssh_local_port and not self._port:
             self._port = status.ssh_local_port
             self._emit(Note(message=f"SSH Local Port: {self._port}"))
-        if status.stage is not None:
+        if status.cloud_init_progress is not None:
+            self._log_line(status.cloud_init_progress)
+        elif status.stage is not None:
             self._stage(status.stage)
-        elif status.waiting_for:
+            if status.stage.state in (StageState.START, StageState.ASKS):
+                return
+        if status.waiting_for:
             self._emit(StageProgress(stage="boot", detail=f"waiting for {status.waiting_for}"))
 
     def close(self) -> None:
@@ -270,19 +296,34 @@ class _Telling:
 
     def _stage(self, line: GuestProgress) -> None:
         title = self.TITLES[line.stage] + (f" {line.name}" if line.name else "")
-        if line.state is StageState.START:
+        if line.state in (StageState.START, StageState.ASKS):
             self._emit(StageProgress(stage="boot", detail=title))
+            return
+        if line.state is StageState.SKIPPED:
+            self._emit(Note(message=f"{title}: skipped, it has been done before"))
             return
         # a stage of the boot counts from the kernel's start, a script from its own
         seconds = line.seconds if line.name else line.up
-        detail = (
-            "" if line.state is StageState.OK else f"exit code {line.code}" + (f": {line.tail}" if line.tail else "")
-        )
+        last = line.tail.rpartition("\n")[2]
+        detail = "" if line.state is StageState.OK else f"exit code {line.code}" + (f": {last}" if last else "")
+        if line.stage is Stage.DONE and detail:
+            detail = "something in it did"
         self._emit(
             StageFinished(
                 stage=f"guest.{line.stage}", title=title, seconds=seconds, ok=line.state is StageState.OK, detail=detail
             )
         )
+
+    def _log_line(self, progress: CloudInitProgress) -> None:
+        """As upstream words it, whatever provisions the guest. Source: reference, cli §5.4."""
+        if not self._log_active:
+            self._log_active = True
+            self._emit(Note(message="Cloud-init provisioning started..."))
+        if progress.completed:
+            self.has_log_ended = True
+            self._emit(Note(message="Cloud-init progress monitoring done."))
+        elif progress.log_line:
+            self._emit(Note(message=f"[cloud-init] {progress.log_line}"))
 
     def _emit(self, event: ProgressEvent) -> None:
         self._sink.emit(event)

@@ -7,16 +7,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lima.application.agent_state import AgentState
+from lima.application.answer_yq import AnswerYq
 from lima.application.await_readiness import AwaitReadiness, GuestWord
 from lima.application.boot_guest import BootedGuest, BootGuest
 from lima.application.claim_disks import ClaimDisks
 from lima.application.connect_guest import ConnectGuest
+from lima.application.copy_to_host import CopyToHost
+from lima.application.keep_report import ReportKeeper
 from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
+from lima.application.watch_boot_log import WatchBootLog
 from lima.application.write_seed import WriteSeed
 from lima.domain.boot_facts import decode_boot_facts
 from lima.domain.config import InstanceConfig
 from lima.domain.errors import LaunchFailedError, LimaError, PortTakenError, TransportError
+from lima.domain.guest_progress import StageState
 from lima.domain.host import AcceleratorVerdict
 from lima.domain.instance import FileName
 from lima.domain.progress import Level, Note
@@ -46,6 +51,11 @@ class _Life:
     guest: BootedGuest
     word: GuestWord
     transport: Transport
+    keeper: ReportKeeper
+    asked: asyncio.Queue[str]
+    """Names of the yq steps that wait for us."""
+    provisioned: asyncio.Event
+    """Set when the guest has been ready, or as ready as it gets, for the first time."""
     was_ready: bool = False
 
 
@@ -64,6 +74,10 @@ class Supervise:
     probe: AcceleratorProbe
     progress: GuestProgressSource
     new_hypervisor: Callable[[], Hypervisor]
+    answer_yq: AnswerYq
+    copy_to_host: CopyToHost
+    watch_log: WatchBootLog | None
+    """With `--progress`."""
     state: AgentState
     log: EventSink
 
@@ -83,14 +97,19 @@ class Supervise:
         for warning in resolved.warnings:
             self._say(warning, Level.WARNING)
         config = resolved.config
-        guest = await self._adopt(name, config) or await self._boot(name, config)
+        adopted = await self._adopt(name, config)
+        guest = adopted or await self._boot(name, config)
         self.state.ssh_port = guest.facts.ssh_port
         transport = await self.connect(name, config, port=guest.facts.ssh_port, pinned=guest.facts.host_key_pinned)
-        word = GuestWord(instance_id=guest.facts.instance_id)
-        life = _Life(config, guest, word, transport)
+        iid = guest.facts.instance_id
+        keeper = ReportKeeper.begin(self.store, self.clock, name, config, iid=iid, is_adopted=adopted is not None)
+        asked: asyncio.Queue[str] = asyncio.Queue(maxsize=2 * len(config.provision) + 1)
+        life = _Life(config, guest, GuestWord(instance_id=iid), transport, keeper, asked, asyncio.Event())
         helpers = [
             asyncio.ensure_future(self._relay_progress(name, life)),
             asyncio.ensure_future(self._readiness(life)),
+            asyncio.ensure_future(self._yq_steps(life)),
+            *([asyncio.ensure_future(self.watch_log(transport, life.provisioned))] if self.watch_log else []),
             asyncio.ensure_future(self._guest_events(life)),
         ]
         try:
@@ -179,8 +198,15 @@ class Supervise:
 
     async def _relay_progress(self, name: str, life: _Life) -> None:
         async for line in self.progress.lines(f"{self.store.directory(name)}/{FileName.PROGRESS_SOCK}"):
+            life.keeper.hear(line)
             life.word.hear(line)
             self.state.guest_says(line)
+            if line.state is StageState.ASKS and not life.asked.full():
+                life.asked.put_nowait(line.name)
+
+    async def _yq_steps(self, life: _Life) -> None:
+        while True:
+            await self.answer_yq(life.transport, life.config, await life.asked.get())
 
     async def _readiness(self, life: _Life) -> None:
         """Ready, and ready again whenever the guest rebooted or the shared connection was lost."""
@@ -189,17 +215,23 @@ class Supervise:
             clock=self.clock,
             state=self.state,
             word=life.word,
-            is_plain=life.config.plain,
+            keeper=life.keeper,
+            log=self.log,
         )
         try:
             while True:
-                self.state.ready(await wait())
+                errors = (*await wait(), *await self.copy_to_host(life.transport, life.config))
+                life.keeper.close(errors)
+                life.provisioned.set()
+                self.state.ready(errors)
                 life.was_ready = True
                 await life.transport.wait_lost()
                 self._say("The ssh connection to the guest was lost, making a new one")
         except LimaError as error:
             # nothing that waiting would mend (no ssh client, say): the guest stays up, and everybody is told
             self._say(error.message, Level.ERROR)
+            life.keeper.close((error.message,))
+            life.provisioned.set()
             self.state.ready((error.message,))
 
     async def _guest_events(self, life: _Life) -> None:
@@ -245,6 +277,7 @@ class Supervise:
         for file in (FileName.DRIVER_FACTS, FileName.BOOT_FACTS):
             self.store.remove(name, file)
         self._release_disks(name)
+        self.copy_to_host.take_away(life.config)
 
     def _release_disks(self, name: str) -> None:
         try:

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lima.domain.config import InstanceConfig, Provision, ProvisionMode
+from lima.domain.config import InstanceConfig, Provision, ProvisionMode, RunPolicy
 from lima.domain.disks import device_name
 from lima.domain.errors import TemplateInvalidError
 from lima.domain.instance import FileName, hostname
+from lima.domain.shellwords import quote_word
 
 GATEWAY = "192.168.5.2"
 SLIRP_DNS = "192.168.5.3"
@@ -31,6 +32,20 @@ fi
 export LIMA_CIDATA_MNT={MOUNT_POINT}
 exec {MOUNT_POINT}/boot.sh
 """
+
+BOOT_STEP = r"""# One step of mode `boot`, named $0: runs $1 and tells the host how it ended, where a host listens.
+read -r began _ </proc/uptime
+sh -c "$1"
+code=$? state=ok
+[ "$code" -eq 0 ] || state=failed
+read -r now _ </proc/uptime
+read -r boot </proc/sys/kernel/random/boot_id
+port=/dev/virtio-ports/io.lima-vm.progress.0
+line="{\"stage\":\"provision\",\"state\":\"$state\",\"name\":\"$0\",\"boot\":\"$boot\",\"code\":$code,\"seconds\":$((${now%.*} - ${began%.*}))}"
+[ ! -c "$port" ] || timeout 1 sh -c 'printf "%s\n" "$1" >"$2"' sh "$line" "$port"
+exit "$code"
+"""
+"""The seed is not mounted yet when these steps run: no program of ours is there to report them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,10 +137,11 @@ def _files(request: SeedRequest, boot_scripts: Mapping[str, bytes], *, instance_
 
 
 def _provision(index: int, step: Provision) -> list[SeedFile]:
-    if step.mode is ProvisionMode.BOOT:
+    if step.mode in (ProvisionMode.BOOT, ProvisionMode.ANSIBLE):
         return []
     folder = f"provision.{step.mode}"
-    content = step.content if step.mode is ProvisionMode.DATA else step.script
+    contents = {ProvisionMode.DATA: step.content, ProvisionMode.YQ: step.expression}
+    content = contents.get(step.mode, step.script)
     return [SeedFile(path=f"{folder}/{index:08d}", content=content.encode(), mode=0o755)]
 
 
@@ -161,7 +177,13 @@ def _user_data(request: SeedRequest) -> dict[str, Any]:
         data |= {"manage_resolv_conf": True, "resolv_conf": {"nameservers": list(config.dns)}}
     if config.ca_certs.remove_defaults or config.ca_certs.certs:
         data["ca_certs"] = {"remove_defaults": config.ca_certs.remove_defaults, "trusted": list(config.ca_certs.certs)}
-    commands = [["sh", "-c", step.script] for step in config.provision if step.mode is ProvisionMode.BOOT]
+    # the parameters come with the script, for the same reason
+    exports = "".join(f"export PARAM_{key}={quote_word(value)}\n" for key, value in sorted(config.param))
+    commands = [
+        ["sh", "-c", BOOT_STEP, f"boot/{index:08d}", exports + step.script]
+        for index, step in enumerate(config.provision)
+        if step.mode is ProvisionMode.BOOT
+    ]
     if commands:
         data["bootcmd"] = commands
     return data
@@ -203,7 +225,7 @@ def _lima_env(request: SeedRequest, instance_id: str) -> list[tuple[str, str]]:
         ("TCP_DNS_LOCAL_PORT", "0"),
         ("ROSETTA_ENABLED", "false"),
         ("ROSETTA_BINFMT", "false"),
-        ("SKIP_DEFAULT_DEPENDENCY_RESOLUTION", ""),
+        ("SKIP_DEFAULT_DEPENDENCY_RESOLUTION", "1" if _skips_dependencies(config) else ""),
         ("VMTYPE", config.vm_type),
         ("VSOCK_PORT", "0"),
         ("VIRTIO_PORT", ""),
@@ -212,14 +234,7 @@ def _lima_env(request: SeedRequest, instance_id: str) -> list[tuple[str, str]]:
         ("PASSWORDLESS_SUDO", "1" if user.passwordless_sudo else ""),
     ]
     for index, step in enumerate(config.provision):
-        if step.mode is ProvisionMode.DATA:
-            prefix = f"DATAFILE_{index:08d}"
-            values += [
-                (f"{prefix}_OVERWRITE", "true" if step.overwrite else "false"),
-                (f"{prefix}_OWNER", step.owner),
-                (f"{prefix}_PATH", step.path),
-                (f"{prefix}_PERMISSIONS", step.permissions),
-            ]
+        values += _step_variables(index, step)
     return [(f"LIMA_CIDATA_{key}", value) for key, value in values]
 
 
@@ -246,6 +261,24 @@ def _disks(config: InstanceConfig) -> list[tuple[str, str]]:
             (f"{prefix}_FSARGS", " ".join(disk.fs_args)),
         ]
     return values
+
+
+def _step_variables(index: int, step: Provision) -> list[tuple[str, str]]:
+    values = []
+    if step.mode is ProvisionMode.DATA:
+        prefix, first = f"DATAFILE_{index:08d}", ("OVERWRITE", "true" if step.overwrite else "false")
+    else:
+        prefix, first = f"YQ_PROVISION_{index:08d}", ("FORMAT", step.format)
+    if step.mode in (ProvisionMode.DATA, ProvisionMode.YQ):
+        fields = (first, ("OWNER", step.owner), ("PATH", step.path), ("PERMISSIONS", step.permissions))
+        values += [(f"{prefix}_{key}", value) for key, value in fields]
+    if step.policy is not RunPolicy.ALWAYS:
+        values.append((f"PROVISION_{index:08d}_POLICY", str(step.policy)))
+    return values
+
+
+def _skips_dependencies(config: InstanceConfig) -> bool:
+    return any(step.skip_default_dependency_resolution for step in config.provision)
 
 
 def _lines(pairs: Any) -> str:

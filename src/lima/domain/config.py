@@ -31,25 +31,64 @@ class Ssh:
 
 
 class ProvisionMode(StrEnum):
-    """`provision[].mode`, in as far as this version runs them."""
+    """`provision[].mode`."""
 
     SYSTEM = "system"
     USER = "user"
     BOOT = "boot"
     DATA = "data"
+    DEPENDENCY = "dependency"
+    YQ = "yq"
+    ANSIBLE = "ansible"
+
+
+class RunPolicy(StrEnum):
+    """`provision[].runPolicy`: at every boot, until it has succeeded once, or when script or parameters changed."""
+
+    ALWAYS = "always"
+    ONCE = "once"
+    ON_CHANGE = "on-change"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provision:
-    """One provision step. `path`, `content`, `owner`, `permissions`, `overwrite` are for mode `data`."""
+    """One provision step.
+
+    `path`, `owner`, `permissions` are for the modes `data` (with `content`, `overwrite`) and `yq` (with `expression`,
+    `format`), `playbook`, a path of the host, for `ansible`.
+    """
 
     mode: ProvisionMode
+    policy: RunPolicy = RunPolicy.ALWAYS
     script: str = ""
     path: str = ""
     content: str = ""
     owner: str = "root:root"
     permissions: str = "644"
     overwrite: bool = True
+    expression: str = ""
+    format: str = "auto"
+    playbook: str = ""
+    skip_default_dependency_resolution: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """One entry of `probes`: a script that succeeds once the guest can be used. It begins with `#!`."""
+
+    description: str
+    script: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyToHost:
+    """One entry of `copyToHost`: two absolute paths."""
+
+    guest: str
+    host: str
+    skip_if_missing: bool = False
+    delete_on_stop: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +176,8 @@ class InstanceConfig:
     dns: tuple[str, ...] = ()
     propagate_proxy_env: bool = True
     provision: tuple[Provision, ...] = ()
+    probes: tuple[Probe, ...] = ()
+    copy_to_host: tuple[CopyToHost, ...] = ()
     ca_certs: CaCerts = field(default_factory=CaCerts)
     qemu: QemuOptions = field(default_factory=QemuOptions)
     minimum_lima_version: str = ""

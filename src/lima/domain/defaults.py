@@ -8,11 +8,14 @@ from lima.domain.config import (
     AdditionalDisk,
     CaCerts,
     Containerd,
+    CopyToHost,
     FirmwareImage,
     InstanceConfig,
+    Probe,
     Provision,
     ProvisionMode,
     QemuOptions,
+    RunPolicy,
     Ssh,
     User,
 )
@@ -26,7 +29,7 @@ from lima.domain.merge import merge
 from lima.domain.parameters import unused_parameters
 from lima.domain.problem import Problem
 from lima.domain.sizes import parse_size
-from lima.domain.support import guest_user_problems, unsupported
+from lima.domain.support import copy_problem, guest_user_problems, unsupported
 from lima.domain.template import (
     AudioSection,
     CaCertsSection,
@@ -204,7 +207,21 @@ def _config(filled: Template, facts: HostFacts, *, asked: Template) -> InstanceC
         param=tuple((filled.param or {}).items()),
         dns=filled.dns or (),
         propagate_proxy_env=bool(filled.propagate_proxy_env),
-        provision=tuple(_provision(step) for step in filled.provision or () if step.mode in list(ProvisionMode)),
+        provision=tuple(_provision(step) for step in filled.provision or ()),
+        probes=tuple(
+            Probe(description=probe.description or "", script=probe.script or "", hint=probe.hint or "")
+            for probe in filled.probes or ()
+        ),
+        copy_to_host=tuple(
+            CopyToHost(
+                guest=item.guest or "",
+                host=item.host or "",
+                skip_if_missing=bool(item.skip_if_missing),
+                delete_on_stop=bool(item.delete_on_stop),
+            )
+            for item in filled.copy_to_host or ()
+            if not copy_problem(item)
+        ),
         ca_certs=CaCerts(
             remove_defaults=bool(certs.remove_defaults),
             files=tuple(absolute_path(path, facts) for path in certs.files or ()),
@@ -275,12 +292,17 @@ def _ssh(ssh: SshSection) -> Ssh:
 def _provision(step: ProvisionStep) -> Provision:
     return Provision(
         mode=ProvisionMode(step.mode or ""),
+        policy=RunPolicy(step.run_policy or RunPolicy.ALWAYS),
         script=step.script or "",
         path=step.path or "",
         content=step.content or "",
         owner=step.owner or "root:root",
         permissions=step.permissions or "644",
         overwrite=step.overwrite is not False,
+        expression=step.expression or "",
+        format=step.format or "auto",
+        playbook=step.playbook or "",
+        skip_default_dependency_resolution=bool(step.skip_default_dependency_resolution),
     )
 
 

@@ -272,7 +272,11 @@ class GuestError(LimaError):
 
 
 class RequirementNotMetError(GuestError):
-    """A check inside the guest failed for good."""
+    """A script or a check of the guest failed for good; it is left running. `log_tail`: what they said last."""
+
+    def __init__(self, message: str, *, log_tail: tuple[str, ...] = (), hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.log_tail = log_tail
 
 
 class NotReadyError(GuestError):

@@ -11,6 +11,14 @@ from lima.domain.guest_progress import GuestProgress
 from lima.domain.model import Model
 
 
+class CloudInitProgress(Model, frozen=True, kw_only=True):
+    """With `--progress`: a line of what the guest logs while it boots, by whatever provisions it."""
+
+    log_line: str = ""
+    completed: bool = False
+    active: bool = False
+
+
 class AgentStatus(Model, frozen=True, kw_only=True):
     """The `status` of an event. Invariants: degraded implies running, exiting implies not running."""
 
@@ -21,6 +29,7 @@ class AgentStatus(Model, frozen=True, kw_only=True):
     hint: str = ""
     """Ours: what to do about `errors`."""
     ssh_local_port: int = msgspec.field(default=0, name="sshLocalPort")
+    cloud_init_progress: CloudInitProgress | None = None
     stage: GuestProgress | None = None
     """Ours: where the guest is, relayed from its progress port."""
     waiting_for: str = ""

@@ -1,14 +1,15 @@
-"""The lines that a guest writes to its progress port, from the first boot script on.
+r"""The lines that a guest writes to its progress port, from the first boot script on.
 
 One JSON object a line, at most MAX_LINE bytes, on the virtio-serial port PORT_NAME:
 
     {"iid":"iid-…","boot":"<kernel boot id>","up":12.34,"stage":"ssh","state":"ok"}
     {"iid":"…","boot":"…","up":20.1,"stage":"provision","name":"system/00000000","state":"failed","code":3,
-     "seconds":1.2,"tail":"last line of its output"}
+     "seconds":1.2,"tail":"its last lines\njoined","log":"/var/log/lima/provision/system-00000000.log"}
 
-`iid` is the seed's instance id, `up` seconds since the kernel started, `stage` one of Stage, `state` start | ok |
-failed. The guest is hostile: a line that is not of this shape is dropped, strings are cut and stripped of control
-characters, and the host takes at most MAX_LINES a boot.
+`iid` is the seed's instance id, `up` seconds since the kernel started, `stage` one of Stage, `state` one of StageState,
+`name` of a step MODE/NNNNNNNN by its place in the template's list, `tail` the last lines of its output, `log` where in
+the guest all of it is. The guest is hostile: a line that is not of this shape is dropped, strings are cut and stripped
+of control characters, and the host takes at most MAX_LINES a boot.
 """
 
 import math
@@ -18,8 +19,11 @@ from typing import Any
 import msgspec
 
 PORT_NAME = "io.lima-vm.progress.0"
-MAX_LINE = 4096
+MAX_LINE = 16 * 1024
+"""A tail of 2,000 characters fits, each of them escaped."""
 MAX_LINES = 10_000
+MAX_TAIL = 2000
+MAX_TAIL_LINES = 20
 
 
 class Stage(StrEnum):
@@ -35,11 +39,13 @@ class Stage(StrEnum):
 
 
 class StageState(StrEnum):
-    """What happened to the stage."""
+    """What happened to the stage. `skipped`: its policy says not this time; `asks`: the host has to do it (yq)."""
 
     START = "start"
     OK = "ok"
     FAILED = "failed"
+    SKIPPED = "skipped"
+    ASKS = "asks"
 
 
 class GuestProgress(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,9 +60,17 @@ class GuestProgress(msgspec.Struct, frozen=True, kw_only=True):
     code: int = 0
     seconds: float = 0.0
     tail: str = ""
+    log: str = ""
 
 
 _DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(type=GuestProgress)
+
+
+def clean_tail(text: str) -> str:
+    """The last lines of an output, safe to be shown: MAX_TAIL_LINES and MAX_TAIL characters at most."""
+    lines = ("".join(c for c in line if c.isprintable() or c == "\t").rstrip() for line in text.split("\n"))
+    kept = [line for line in lines if line][-MAX_TAIL_LINES:]
+    return "\n".join(kept)[-MAX_TAIL:].strip("\n")
 
 
 def _clean(text: str, limit: int) -> str:
@@ -72,8 +86,9 @@ def parse_line(line: bytes) -> GuestProgress | None:
     if len(line) > MAX_LINE:
         return None
     try:
-        raw: GuestProgress = _DECODER.decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        # the end of an output may be cut within a character
+        raw: GuestProgress = _DECODER.decode(line.decode("utf-8", "replace"))
+    except (msgspec.MsgspecError, RecursionError):
         return None
     return GuestProgress(
         stage=raw.stage,
@@ -84,5 +99,6 @@ def parse_line(line: bytes) -> GuestProgress | None:
         name=_clean(raw.name, 200),
         code=min(max(raw.code, -(2**31)), 2**31 - 1),
         seconds=_bounded(raw.seconds),
-        tail=_clean(raw.tail, 1000),
+        tail=clean_tail(raw.tail),
+        log=_clean(raw.log, 200),
     )

@@ -61,6 +61,7 @@ class FileName:
     GA_SOCK = "ga.sock"
     VNC_DISPLAY = "vncdisplay"
     VNC_PASSWORD = "vncpassword"  # noqa: S105  a file name
+    ANSIBLE_INVENTORY = "ansible-inventory.yaml"
     EFI_CODE = "qemu-efi-code.fd"
     # ours: no name ends in .pid, .sock or .tmp, so that upstream's `stop -f` leaves them alone
     HA_LOCK = "ha.lock"

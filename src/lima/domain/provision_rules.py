@@ -10,6 +10,9 @@ from lima.domain.problem import Problem, field_problem
 from lima.domain.template import LocatorRef, Probe, ProvisionStep
 
 _MODES = ("system", "user", "boot", "data", "dependency", "ansible", "yq")
+_POLICIES = ("always", "once", "on-change")
+_STATELESS = ("boot", "ansible")
+"""Modes of which the guest keeps no state."""
 
 
 def provision_problems(
@@ -20,6 +23,7 @@ def provision_problems(
         path = f"provision[{index}]"
         yield from _file(step.file, path)
         yield from _step(step, path, os)
+        yield from _policy(step, path)
         yield from _playbook(step, path, paths)
 
 
@@ -61,6 +65,16 @@ def _step(step: ProvisionStep, path: str, os: str) -> Iterator[Problem]:
                 yield problem(name, "can only be set when mode is `data`, or `yq`")
         if step.format is not None:
             yield problem("format", "can only be set when mode is `yq`")
+
+
+def _policy(step: ProvisionStep, path: str) -> Iterator[Problem]:
+    policy, where = step.run_policy, f"{path}.runPolicy"
+    if policy is None:
+        return
+    if policy not in _POLICIES:
+        yield field_problem(where, f"must be one of `always`, `once`, or `on-change`; got {quote(policy)}")
+    elif step.mode in _STATELESS and policy != "always":
+        yield field_problem(where, f"can only be `always` when mode is {quote(step.mode or '')}")
 
 
 def _file(file: LocatorRef | None, path: str) -> Iterator[Problem]:

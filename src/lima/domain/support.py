@@ -11,11 +11,11 @@ from lima.domain.instance import quote
 from lima.domain.machine import GuestOS
 from lima.domain.problem import Problem
 from lima.domain.sizes import parse_size
-from lima.domain.template import Template, UserSection
+from lima.domain.template import CopyToHost, Template, UserSection
+from lima.domain.yq_formats import FORMATS
 
 MIN_MEMORY = 32 * 1024**2
 MIN_DISK = 1024**2
-_MODES_LATER = ("dependency", "ansible", "yq")
 _NOT_YET = "not supported by this version yet"
 
 
@@ -32,9 +32,7 @@ def _beyond_this_version(template: Template) -> Iterator[Problem]:
         "vmType": template.vm_type not in (None, "qemu"),
         "mounts": template.mounts,
         "mountInotify": template.mount_inotify,
-        "probes": template.probes,
         "portForwards": template.port_forwards,
-        "copyToHost": template.copy_to_host,
         "networks": template.networks,
         "hostResolver.hosts": resolver and resolver.hosts,
         "rosetta.enabled": rosetta and rosetta.enabled,
@@ -43,8 +41,24 @@ def _beyond_this_version(template: Template) -> Iterator[Problem]:
     }
     yield from (Problem(path=path, message=_NOT_YET) for path, value in asked.items() if value)
     for index, step in enumerate(template.provision or ()):
-        if step.mode in _MODES_LATER:
-            yield Problem(path=f"provision[{index}].mode", message=f"{quote(step.mode or '')} is {_NOT_YET}")
+        if step.mode == "yq" and step.format not in ("auto", *FORMATS):
+            known = ", ".join(FORMATS)
+            yield Problem(
+                path=f"provision[{index}].format",
+                message=f"{quote(step.format or '')} is {_NOT_YET} (auto, {known} are)",
+            )
+    for index, item in enumerate(template.copy_to_host or ()):
+        if problem := copy_problem(item):
+            yield Problem(path=f"copyToHost[{index}]", message=problem)
+
+
+def copy_problem(item: CopyToHost) -> str:
+    """Why a file is not copied to the host, or empty."""
+    if not item.guest or not item.host:
+        return "needs both `guest` and `host`"
+    if ".." in item.host.split("/"):
+        return f"`host` must not contain `..`, but is {quote(item.host)}"
+    return ""
 
 
 def _beyond_any_guest(template: Template) -> Iterator[Problem]:

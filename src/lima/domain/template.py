@@ -168,6 +168,8 @@ class ProvisionStep(Model, frozen=True, kw_only=True):
     permissions: str | None = None
     expression: str | None = None
     format: str | None = None
+    run_policy: str | None = None
+    """Ours (docs/differences.md): when the step runs again."""
 
 
 class ContainerdSection(Model, frozen=True, kw_only=True):

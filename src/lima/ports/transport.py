@@ -1,5 +1,6 @@
 """The way into a running guest."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,8 +41,11 @@ class Transport(Protocol):
         """Return when the shared connection has ended, at once where there is none."""
         ...
 
-    async def run(self, argv: tuple[str, ...], *, stdin: bytes = b"") -> RemoteResult:
-        """Run a command (words, not a shell line) over the shared connection. A non-zero exit is a result."""
+    async def run(
+        self, argv: tuple[str, ...], *, stdin: bytes = b"", on_line: Callable[[str], None] | None = None
+    ) -> RemoteResult:
+        """Run a command (words, not a shell line) over the shared connection. A non-zero exit is a result.
+        `on_line` hears its stderr as it comes; a cancelled call closes the command's pipes."""
         ...
 
     async def close(self) -> None:

@@ -34,6 +34,7 @@ class Container(containers.DeclarativeContainer):
     image_store = providers.Singleton(factories.image_store, host_facts, image_builder, disk_tool, clock)
     accelerator_probe = providers.Singleton(factories.accelerator_probe, host_facts, runner)
     hypervisor = providers.Factory(factories.hypervisor, host_facts, runner)
+    host_outbox = providers.Singleton(factories_agent.host_outbox)
     seed_writer = providers.Singleton(factories.seed_writer)
 
     survey_host = providers.Factory(factories_templates.survey_host, host_files, host_facts)
@@ -82,6 +83,7 @@ class Container(containers.DeclarativeContainer):
         stop_instance.provider,
         agent_launcher,
         clock,
+        runner,
     )
     restart_instance = providers.Factory(
         factories.restart_instance, store, observe_instance, stop_instance.provider, start_instance.provider
@@ -92,6 +94,7 @@ class Container(containers.DeclarativeContainer):
     summarise_instance = providers.Factory(factories.summarise_instance, store, resolve_instance)
     list_instances = providers.Factory(factories.list_instances, host_facts, summarise_instance)
     run_shell = providers.Factory(factories.run_shell, host_facts)
+    show_provision_report = providers.Factory(factories.show_provision_report, store)
     show_info = providers.Factory(
         factories_templates.show_info, host_facts, template_source, accelerator_probe, resolve_instance
     )
@@ -116,4 +119,6 @@ class Container(containers.DeclarativeContainer):
         accelerator_probe,
         guest_progress,
         hypervisor.provider,
+        yaml_query.provider,
+        host_outbox,
     )

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from lima.application.resolve_instance import ResolveInstance
     from lima.application.restart_instance import RestartInstance
     from lima.application.run_shell import RunShell
+    from lima.application.show_provision_report import ShowProvisionReport
     from lima.application.start_instance import StartInstance
     from lima.application.stop_instance import StopInstance
     from lima.application.summarise_instance import SummariseInstance
@@ -285,9 +286,11 @@ def start_instance(
     stop: Callable[..., StopInstance],
     launcher: DetachedLauncher,
     the_clock: SystemClock,
+    processes_runner: AsyncProcessRunner,
     *,
     progress: EventSink,
 ) -> StartInstance:
+    from lima.application.run_playbooks import RunPlaybooks
     from lima.application.start_instance import StartInstance
 
     return StartInstance(
@@ -300,8 +303,15 @@ def start_instance(
         stop=stop(progress=progress),
         launcher=launcher,
         clock=the_clock,
+        run_playbooks=RunPlaybooks(store=instances, runner=processes_runner, clock=the_clock, progress=progress),
         progress=progress,
     )
+
+
+def show_provision_report(instances: FilesystemInstanceStore) -> ShowProvisionReport:
+    from lima.application.show_provision_report import ShowProvisionReport
+
+    return ShowProvisionReport(store=instances)
 
 
 def restart_instance(

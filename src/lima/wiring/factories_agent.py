@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lima.adapters.cidata.iso import IsoSeedWriter
     from lima.adapters.filesystem.disks import FilesystemDiskStore
     from lima.adapters.filesystem.instances import FilesystemInstanceStore
+    from lima.adapters.filesystem.outbox import LocalHostOutbox
     from lima.adapters.hostagent.progress_port import SocketProgressSource
     from lima.adapters.qemu.accelerator import QemuAcceleratorProbe
     from lima.adapters.qemu.disks import QemuDiskTool
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from lima.adapters.system.clock import SystemClock
     from lima.adapters.system.ports import LoopbackPorts
     from lima.adapters.system.runner import AsyncProcessRunner
+    from lima.adapters.yq.engine import YaqpyQuery
     from lima.application.agent_state import AgentState
     from lima.application.boot_guest import BootGuest
     from lima.application.claim_disks import ClaimDisks
@@ -53,6 +55,12 @@ def make_transport(
         runner=processes_runner,
         ssh=command,
     )
+
+
+def host_outbox() -> LocalHostOutbox:
+    from lima.adapters.filesystem.outbox import LocalHostOutbox
+
+    return LocalHostOutbox()
 
 
 def write_seed(
@@ -118,11 +126,17 @@ def supervise(
     probe: QemuAcceleratorProbe,
     progress: SocketProgressSource,
     new_hypervisor: Callable[[], QemuHypervisor],
+    yq: Callable[[], YaqpyQuery],
+    outbox: LocalHostOutbox,
     *,
     state: AgentState,
     log: EventSink,
+    shows_log: bool = False,
 ) -> Supervise:
+    from lima.application.answer_yq import AnswerYq
+    from lima.application.copy_to_host import CopyToHost
     from lima.application.supervise import Supervise
+    from lima.application.watch_boot_log import WatchBootLog
 
     return Supervise(
         store=instances,
@@ -136,6 +150,9 @@ def supervise(
         probe=probe,
         progress=progress,
         new_hypervisor=new_hypervisor,
+        answer_yq=AnswerYq(yq=yq, clock=the_clock, log=log),
+        copy_to_host=CopyToHost(outbox=outbox, log=log),
+        watch_log=WatchBootLog(clock=the_clock, state=state) if shows_log else None,
         state=state,
         log=log,
     )

@@ -14,6 +14,7 @@ from lima.application.prepare_instance import PrepareInstance
 from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
 from lima.application.restart_instance import RestartInstance
+from lima.application.run_playbooks import RunPlaybooks
 from lima.application.start_instance import StartInstance
 from lima.application.stop_instance import StopInstance
 from lima.domain.defaults import Survey
@@ -45,6 +46,7 @@ class World:
     parser: fakes.FakeTemplateParser = field(
         default_factory=lambda: fakes.FakeTemplateParser({"default": template("https://a.test/disk.qcow2")})
     )
+    runner: fakes.FakeProcessRunner = field(default_factory=fakes.FakeProcessRunner)
     preflight_error: Exception | None = None
 
     def __post_init__(self) -> None:
@@ -113,6 +115,9 @@ class World:
         return StartInstance(
             store=self.store, processes=self.processes, observe=self.observe, resolve=self.resolve, create=self.create,
             prepare=self.prepare, stop=self.stop, launcher=self.launcher, clock=self.clock, progress=self.sink,
+            run_playbooks=RunPlaybooks(
+                store=self.store, runner=self.runner, clock=self.clock, progress=self.sink
+            ),
         )  # fmt: skip
 
     @property

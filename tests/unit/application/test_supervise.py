@@ -6,14 +6,17 @@ from dataclasses import dataclass, field
 import pytest
 
 from lima.application.agent_state import AgentState
+from lima.application.answer_yq import AnswerYq
 from lima.application.boot_guest import BootGuest
 from lima.application.claim_disks import ClaimDisks
 from lima.application.connect_guest import ConnectGuest
+from lima.application.copy_to_host import CopyToHost
 from lima.application.find_disk_use import FindDiskUse
 from lima.application.plan_machine import PlanMachine
 from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
 from lima.application.supervise import DISK_FULL, Supervise
+from lima.application.watch_boot_log import WatchBootLog
 from lima.application.write_seed import WriteSeed
 from lima.domain.boot_facts import BootFacts, decode_boot_facts, encode_boot_facts
 from lima.domain.defaults import Survey
@@ -26,11 +29,29 @@ from lima.domain.template import AdditionalDisk
 from lima.ports.hypervisor import GuestEvent
 from lima.ports.transport import RemoteResult
 from lima.testing import fakes
+from lima.testing.fakes.failing import Failing
 from lima.testing.fakes.hosts import FACTS
 from tests.resolving import no_engine, surroundings
 from tests.unit.application.conftest import template
 
 NAME = "box"
+
+
+class Expressions(Failing):
+    """A YamlQuery that knows no expression: what it makes of a file is `EXPRESSION of FORMAT TEXT`."""
+
+    def edit(self, expression: str, text: str) -> str:
+        raise NotImplementedError
+
+    def query(self, expression: str, text: str) -> str:
+        raise NotImplementedError
+
+    def query_json(self, expression: str, lines: str) -> str:
+        raise NotImplementedError
+
+    def rewrite(self, expression: str, text: str | None, *, file_format: str) -> str:
+        self._maybe_fail()
+        return f"{expression} of {file_format} {text}"
 
 
 @dataclass
@@ -43,6 +64,9 @@ class Agent:
     progress: fakes.FakeGuestProgressSource = field(default_factory=fakes.FakeGuestProgressSource)
     transport: fakes.FakeTransport = field(default_factory=fakes.FakeTransport)
     additional: fakes.FakeDiskStore = field(default_factory=fakes.FakeDiskStore)
+    yq: Expressions = field(default_factory=Expressions)
+    outbox: fakes.FakeHostOutbox = field(default_factory=fakes.FakeHostOutbox)
+    shows_log: bool = False
     seeds: fakes.FakeSeedWriter = field(default_factory=fakes.FakeSeedWriter)
 
     def __post_init__(self) -> None:
@@ -93,6 +117,9 @@ class Agent:
                 make_transport=lambda _target, _options: self.transport,
             ),
             probe=self.probe, progress=self.progress, new_hypervisor=self.hypervisor, state=self.state, log=self.log,
+            answer_yq=AnswerYq(yq=lambda: self.yq, clock=self.clock, log=self.log),
+            copy_to_host=CopyToHost(outbox=self.outbox, log=self.log),
+            watch_log=WatchBootLog(clock=self.clock, state=self.state) if self.shows_log else None,
         )  # fmt: skip
         return asyncio.ensure_future(supervise(NAME, stop=self.stop))
 

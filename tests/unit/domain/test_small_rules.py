@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lima.domain.boot_facts import BootFacts, decode_boot_facts, encode_boot_facts
 from lima.domain.bootstrap import Boot, Init, Kind, is_bootstrap, parse_bootstrap, recipe_digest, without_credentials
-from lima.domain.cidata import HostKeyPair, SeedRequest, render_cloud_config, render_seed
+from lima.domain.cidata import BOOT_STEP, HostKeyPair, SeedRequest, render_cloud_config, render_seed
 from lima.domain.config import CaCerts, InstanceConfig, Provision, ProvisionMode, User
 from lima.domain.doctor import DoctorReport, PackageManager, install_command
 from lima.domain.errors import CommandError, InstanceError, LocatorError, TemplateInvalidError
@@ -183,7 +183,7 @@ def request(**changes: object) -> SeedRequest:
 def test_no_value_leaves_its_quotes(comment: str, script: str) -> None:
     seed = render_seed(request(comment=comment, boot=script), {})
     data = yaml.safe_load(next(file.content for file in seed.files if file.path == "user-data"))
-    assert data["bootcmd"] == [["sh", "-c", script]]
+    assert data["bootcmd"] == [["sh", "-c", BOOT_STEP, "boot/00000001", "export PARAM_A=b\n" + script]]
     assert data["users"][0]["name"] == "jane"
     assert data["ssh_keys"]["ed25519_private"] == "-----BEGIN\nKEY\n-----END\n"
 

@@ -213,9 +213,7 @@ def test_a_key_is_no_pattern() -> None:
         ({"vmType": "vz"}, "vmType"),
         ({"mounts": [{"location": "~"}]}, "mounts"),
         ({"mountInotify": True}, "mountInotify"),
-        ({"probes": [{"script": "#!/bin/sh"}]}, "probes"),
         ({"portForwards": [{"guestPort": 80}]}, "portForwards"),
-        ({"copyToHost": [{"guest": "/x", "host": "/y"}]}, "copyToHost"),
         ({"networks": [{"lima": "shared"}]}, "networks"),
         ({"hostResolver": {"hosts": {"a": "b"}}}, "hostResolver.hosts"),
         ({"rosetta": {"enabled": True}}, "rosetta.enabled"),
@@ -227,10 +225,49 @@ def test_what_would_make_another_guest_is_refused_never_ignored(data: dict[str, 
     assert _refused(data) == [f"{path}: not supported by this version yet"]
 
 
-@pytest.mark.parametrize("mode", ["dependency", "ansible", "yq"])
-def test_provision_modes_of_later_versions(mode: str) -> None:
-    step = {"mode": mode, "script": "x", "path": "/x", "expression": "."}
-    assert _refused({"provision": [step]}) == [f"provision[0].mode: `{mode}` is not supported by this version yet"]
+def test_yq_formats_that_the_engine_lacks_are_refused() -> None:
+    step = {"mode": "yq", "path": "/x", "expression": ".", "format": "ini"}
+    (refused,) = _refused({"provision": [step]})
+    assert refused.startswith("provision[0].format: `ini` is not supported by this version yet")
+    assert refused.endswith(" (auto, csv, json, props, toml, tsv, xml, yaml are)")
+    for known in ("auto", "json"):
+        assert _refused({"provision": [{**step, "format": known}]}) == []
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        (
+            {"guest": "/x", "host": "/home/jane/../root/y"},
+            "`host` must not contain `..`, but is `/home/jane/../root/y`",
+        ),
+        ({"guest": "/x"}, "needs both `guest` and `host`"),
+        ({"host": "/y"}, "needs both `guest` and `host`"),
+    ],
+)
+def test_a_copy_to_the_host_says_where_and_stays_there(item: dict[str, str], message: str) -> None:
+    assert _refused({"copyToHost": [item]}) == [f"copyToHost[0]: {message}"]
+
+
+# --- policies of provision steps -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", ["always", "once", "on-change"])
+@pytest.mark.parametrize("mode", ["system", "user", "dependency"])
+def test_a_step_says_when_it_runs_again(mode: str, policy: str) -> None:
+    assert _messages({"provision": [{"mode": mode, "script": "x", "runPolicy": policy}]}) == []
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ({"script": "x", "runPolicy": "never"}, "must be one of `always`, `once`, or `on-change`; got `never`"),
+        ({"mode": "boot", "script": "x", "runPolicy": "once"}, "can only be `always` when mode is `boot`"),
+        ({"mode": "ansible", "runPolicy": "on-change"}, "can only be `always` when mode is `ansible`"),
+    ],
+)
+def test_a_policy_that_cannot_be_kept_is_a_problem(step: dict[str, str], message: str) -> None:
+    assert _messages({"provision": [step]}) == [f"field `provision[0].runPolicy` {message}"]
 
 
 @pytest.mark.parametrize(

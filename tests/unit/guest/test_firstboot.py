@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from lima.domain.cidata import render_seed
+from lima.domain.cidata import BOOT_STEP, render_seed
 from tests.data.seed.upstream_layout import files as upstream_files
 from tests.unit.domain.test_small_rules import request
 
@@ -75,7 +75,7 @@ def test_our_seed(unit: types.ModuleType, root: str) -> None:
     assert "exec /mnt/lima-cidata/boot.sh" in read(root, "var/lib/cloud/scripts/per-boot/00-lima.boot.sh")
     wanted = ("useradd", "-m", "-d", "/home/jane.guest", "-U", "-u", "1234", "-c", "Jane", "-s", "/bin/bash", "jane")
     assert wanted in guest.commands
-    assert guest.commands[0] == ("sh", "-c", "true")
+    assert guest.commands[0] == ("sh", "-c", BOOT_STEP, "boot/00000001", "export PARAM_A=b\ntrue")
 
 
 def test_the_same_id_repeats_nothing_but_what_belongs_to_a_boot(unit: types.ModuleType, root: str) -> None:
@@ -85,7 +85,7 @@ def test_the_same_id_repeats_nothing_but_what_belongs_to_a_boot(unit: types.Modu
     second = unit.Guest(root, is_dry=True)
     unit.early(second)
     assert not os.path.exists(os.path.join(root, "etc/sudoers.d/90-lima-jane"))
-    assert second.commands == [("sh", "-c", "true")]
+    assert second.commands == [("sh", "-c", BOOT_STEP, "boot/00000001", "export PARAM_A=b\ntrue")]
     ours(root, param="another")
     unit.early(unit.Guest(root, is_dry=True))
     assert os.path.exists(os.path.join(root, "etc/sudoers.d/90-lima-jane"))

@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import socket
+from collections.abc import Callable
 
 from lima.domain.errors import (
     AuthenticationError,
@@ -105,12 +106,14 @@ class OpensshTransport:
             loop.remove_reader(descriptor)
             os.close(descriptor)
 
-    async def run(self, argv: tuple[str, ...], *, stdin: bytes = b"") -> RemoteResult:
+    async def run(
+        self, argv: tuple[str, ...], *, stdin: bytes = b"", on_line: Callable[[str], None] | None = None
+    ) -> RemoteResult:
         if not await self.is_connected():
             raise UnreachableError(f"the ssh connection to instance `{self._name}` is gone")
         client = ("-o", "ControlMaster=no", "-T")
         words = (*self._command(), *client, *self._options, *self._destination(), "--", shlex.join(argv))
-        done = await self._run(words, stdin=stdin)
+        done = await self._run(words, stdin=stdin, on_line=on_line)
         if done.exit_code == 255 and not await self.is_connected():
             raise self._error(done)
         return RemoteResult(exit_code=done.exit_code, stdout=done.stdout, stderr=done.stderr)
@@ -124,9 +127,11 @@ class OpensshTransport:
     def _command(self) -> tuple[str, ...]:
         return (self._runner.find(self._ssh[0], purpose="reaching guests"), *self._ssh[1:], "-F", "/dev/null")
 
-    async def _run(self, argv: tuple[str, ...], *, stdin: bytes = b"") -> Finished:
+    async def _run(
+        self, argv: tuple[str, ...], *, stdin: bytes = b"", on_line: Callable[[str], None] | None = None
+    ) -> Finished:
         # the user's own environment: agents, askpass helpers and the like
-        return await self._runner.run(argv, stdin=stdin, inherit_env=True)
+        return await self._runner.run(argv, stdin=stdin, inherit_env=True, on_line=on_line)
 
     def _destination(self) -> tuple[str, ...]:
         return ("-p", str(self._port), self._host)

@@ -12,6 +12,7 @@ from lima.adapters.yq import operators  # noqa: F401  adds `eval`, and says that
 from lima.adapters.yq.layout import MARK, marked, unmarked
 from lima.domain.errors import YqError
 from lima.domain.instance import quote
+from lima.domain.yq_formats import FORMATS
 
 _LIMITS = Limits(
     max_input_bytes=8 * 1024 * 1024,
@@ -66,6 +67,19 @@ class YaqpyQuery:
             return found if found.endswith("\n") or not found else found + "\n"
 
         return _guarded(expression, run)
+
+    def rewrite(self, expression: str, text: str | None, *, file_format: str) -> str:
+        """Raises: YqError, also for a format that is not known."""
+        if file_format not in FORMATS:
+            raise YqError(f"yq format `{file_format}` is not supported ({', '.join(FORMATS)} are)")
+        options = Options(
+            security=SecurityPolicy.strict(),
+            limits=_LIMITS,
+            input_format=file_format,
+            output_format=file_format,
+            null_input=text is None,
+        )
+        return _guarded(expression, lambda: self._yq.evaluate(expression, text or "", options=options))
 
     def query_json(self, expression: str, lines: str) -> str:
         """Raises: YqError."""

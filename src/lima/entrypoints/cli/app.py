@@ -112,6 +112,15 @@ COMMANDS = {
             ("limactl list --yq .config.memory", ""),
         ),
     ),
+    "provision-report": Command(
+        target="lima.entrypoints.cli.provision_report:provision_report",
+        summary="Show how the last boot of an instance went, script by script",
+        examples=(
+            ("limactl provision-report", 'of the instance "default"'),
+            ("limactl provision-report box", "also when it is stopped"),
+            ("limactl provision-report --json box | jq .steps", ""),
+        ),
+    ),
     "validate": Command(
         target=f"{TEMPLATE}:validate",
         usage="FILE.yaml [FILE.yaml, ...]",

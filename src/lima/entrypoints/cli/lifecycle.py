@@ -234,7 +234,8 @@ def _foreground(request: StartRequest) -> int:
             log = os.open(f"{directory}/{file}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
             os.dup2(log, descriptor)
     words = ("hostagent", "--pidfile", f"{directory}/{FileName.HA_PID}", "--socket", f"{directory}/{FileName.HA_SOCK}")
-    argv = [*self_command(), *words, *(["--debug"] if request.debug else []), name]
+    flags = [*(["--progress"] if request.progress else []), *(["--debug"] if request.debug else [])]
+    argv = [*self_command(), *words, *flags, name]
     os.execvp(argv[0], argv)
     raise AssertionError("unreachable: exec returns only by raising")
 

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from lima.domain.errors import ImageBuildError, LaunchFailedError, LimaError, NotReadyError
+from lima.domain.errors import ImageBuildError, LaunchFailedError, LimaError, NotReadyError, RequirementNotMetError
 from lima.entrypoints.cli.globals import LEVELS, GlobalOptions
 
 TYPE_CHECKING = False  # of typing, which costs 6 ms (docs/decisions/0008)
@@ -57,7 +57,7 @@ class Log:
     def fatal(self, error: LimaError) -> int:
         """The one record of an error, with what to do next, and the last lines of what failed; the exit status."""
         tail: tuple[str, ...] = ()
-        if isinstance(error, (LaunchFailedError, ImageBuildError)):
+        if isinstance(error, (LaunchFailedError, ImageBuildError, RequirementNotMetError)):
             tail = error.log_tail
         elif isinstance(error, NotReadyError):
             tail = error.console_tail

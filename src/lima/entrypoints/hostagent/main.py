@@ -123,7 +123,7 @@ async def _run(container: Container, options: argparse.Namespace, log: JsonLog, 
     await api.start(options.socket)
     _write_pid(pidfile)
     try:
-        supervise = container.supervise(state=state, log=log)
+        supervise = container.supervise(state=state, log=log, shows_log=options.progress)
         return await supervise(options.instance, stop=stop)
     finally:
         await api.close()

@@ -111,6 +111,13 @@ class TransportContract:
         assert (result.exit_code, result.stdout) == (0, payload)
         await subject.close()
 
+    async def test_a_line_is_heard_no_more_than_once(self, subject: Transport) -> None:
+        await subject.connect()
+        heard: list[str] = []
+        result = await subject.run(("sh", "-c", "echo one >&2; echo two >&2"), on_line=heard.append)
+        assert heard == result.stderr.decode().splitlines()
+        await subject.close()
+
     async def test_connecting_again_keeps_the_connection(self, subject: Transport) -> None:
         await subject.connect()
         await subject.connect()

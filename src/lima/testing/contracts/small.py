@@ -1,7 +1,10 @@
 """Rules of the small ports."""
 
+from collections.abc import Callable
+
 import pytest
 
+from lima.domain.errors import StorageError
 from lima.domain.events import AgentStatus
 from lima.domain.progress import Level, Note, ProgressEvent, StageFinished, StageProgress, StageStarted
 from lima.domain.record import Summary
@@ -9,6 +12,7 @@ from lima.ports.agent_client import HostAgentClient
 from lima.ports.agent_feed import AgentEventLog, PortAllocator
 from lima.ports.events import EventSink
 from lima.ports.host import HostInspector
+from lima.ports.host_outbox import HostOutbox
 from lima.ports.image_builder import ImageBuilder
 from lima.ports.ssh_client import SshClient
 from lima.ports.ssh_keys import SshKeys
@@ -175,3 +179,44 @@ class ImageBuilderContract:
         assert len(key) == 64
         assert key != subject.key("bootstrap:tiny", "aarch64")
         assert subject.description("bootstrap:tiny", "x86_64")
+
+
+class HostOutboxContract:
+    """Fixtures: `subject`, `folder` (absolute, writable, without a link in it), `read` (a path's content or None)."""
+
+    @pytest.fixture
+    def subject(self) -> HostOutbox:
+        raise NotImplementedError("give the suite its subject")
+
+    @pytest.fixture
+    def folder(self) -> str:
+        raise NotImplementedError("give the suite a folder")
+
+    @pytest.fixture
+    def read(self) -> Callable[[str], bytes | None]:
+        raise NotImplementedError("give the suite a way to look")
+
+    def test_a_file_is_there_with_its_folders_and_is_replaced(
+        self, subject: HostOutbox, folder: str, read: Callable[[str], bytes | None]
+    ) -> None:
+        path = f"{folder}/a/b/file.yaml"
+        subject.put(path, b"one")
+        subject.put(path, b"two")
+        assert read(path) == b"two"
+
+    def test_taking_away_twice_is_no_error(
+        self, subject: HostOutbox, folder: str, read: Callable[[str], bytes | None]
+    ) -> None:
+        path = f"{folder}/file"
+        subject.put(path, b"")
+        subject.take_away(path)
+        subject.take_away(path)
+        subject.take_away(f"{folder}/never/was")
+        assert read(path) is None
+
+    @pytest.mark.parametrize("path", ["{}/../escaped", "relative", "/", ""])
+    def test_paths_that_lead_elsewhere_are_refused(self, subject: HostOutbox, folder: str, path: str) -> None:
+        with pytest.raises(StorageError):
+            subject.put(path.format(folder), b"x")
+        with pytest.raises(StorageError):
+            subject.take_away(path.format(folder))

@@ -80,3 +80,9 @@ class YamlQueryContract:
     def test_what_is_no_yaml_is_an_error(self, subject: YamlQuery) -> None:
         with pytest.raises(YqError):
             subject.query(".", "{[")
+
+    def test_a_file_is_rewritten_in_its_format_or_made(self, subject: YamlQuery) -> None:
+        assert subject.rewrite(".a = 1", "b: 2\n", file_format="yaml") == "b: 2\na: 1\n"
+        assert subject.rewrite(".a = 1", None, file_format="yaml") == "a: 1\n"
+        with pytest.raises(YqError):
+            subject.rewrite(".a = 1", "", file_format="nosuch")

@@ -1,6 +1,7 @@
 """Fakes of what runs and reaches guests."""
 
 import asyncio
+from collections.abc import Callable
 
 from lima.domain.errors import HypervisorError, NetworkError, UnreachableError
 from lima.domain.machine_spec import MachineSpec
@@ -73,13 +74,14 @@ class FakeHypervisor(Failing):
 
 
 class FakeTransport(Failing):
-    """A guest's ssh that is up once `answers` is true. `commands` maps argv to what it leaves."""
+    """A guest's ssh that is up once `answers` is true. `commands` maps argv to what it leaves; `guest` is asked first."""
 
     def __init__(self, *, answers: bool = True) -> None:
         super().__init__()
         self.answers = answers
         self.connections = 0
         self.commands: dict[tuple[str, ...], RemoteResult] = {}
+        self.guest: Callable[[tuple[str, ...], bytes], RemoteResult | None] | None = None
         self.ran: list[tuple[str, ...]] = []
         self._lost = asyncio.Event()
         self._is_connected = False
@@ -105,13 +107,21 @@ class FakeTransport(Failing):
         if self._is_connected:
             await self._lost.wait()
 
-    async def run(self, argv: tuple[str, ...], *, stdin: bytes = b"") -> RemoteResult:
+    async def run(
+        self, argv: tuple[str, ...], *, stdin: bytes = b"", on_line: Callable[[str], None] | None = None
+    ) -> RemoteResult:
         if not self._is_connected:
             raise UnreachableError("the connection is gone")
         self.ran.append(argv)
         if argv == ("cat",):
             return RemoteResult(exit_code=0, stdout=stdin, stderr=b"")
-        return self.commands.get(argv, RemoteResult(exit_code=1, stdout=b"", stderr=b""))
+        guest = self.guest
+        told = guest(argv, stdin) if guest is not None else None
+        result = told or self.commands.get(argv, RemoteResult(exit_code=1, stdout=b"", stderr=b""))
+        if on_line is not None:
+            for line in result.stderr.decode(errors="replace").splitlines():
+                on_line(line)
+        return result
 
     async def close(self) -> None:
         self.lose()

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 
-from lima.domain.errors import MissingToolError
+from lima.domain.errors import MissingToolError, StorageError
 from lima.domain.host import AcceleratorVerdict, HostFacts, ToolReport
 from lima.domain.machine import Arch, HostOS
 from lima.domain.process import ProcessIdentity
@@ -223,3 +223,24 @@ class FakeProcessRunner(Failing):
                         on_line(line)
                 return answer
         return Finished(argv=argv, exit_code=0, stdout=stdin if argv[0] == "cat" else b"", stderr=b"")
+
+
+class FakeHostOutbox(Failing):
+    """Files by path."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.files: dict[str, bytes] = {}
+
+    def put(self, path: str, content: bytes) -> None:
+        self._check(path)
+        self.files[path] = content
+
+    def take_away(self, path: str) -> None:
+        self._check(path)
+        self.files.pop(path, None)
+
+    def _check(self, path: str) -> None:
+        self._maybe_fail()
+        if not path.startswith("/") or ".." in path.split("/") or not path.strip("/"):
+            raise StorageError(f"`{path}` is not a path that a file may be copied to")
