@@ -35,9 +35,17 @@ export PATH="$LIMA_CIDATA_MNT/util:${PATH:-/usr/bin}:/usr/local/sbin:/usr/local/
 # --- telling the host ---------------------------------------------------------------------------------------------------
 
 # The port opens exclusively, and writing to it blocks while no host listens. One process writes to it, behind a pipe that
-# it always empties, so that no step ever waits: after a line that stayed a second, those of ten seconds are dropped.
+# it always empties, so that no step ever waits; what nobody takes is dropped.
 lima_port=/dev/virtio-ports/io.lima-vm.progress.0 lima_pipe=/run/lima/progress lima_relay=''
 relay() {
+	if dd if=/dev/null of=/dev/null oflag=nonblock 2>/dev/null; then
+		# one process for all lines; where it cannot write, it ends, and the next one begins with the next line
+		until dd of="$lima_port" oflag=nonblock bs=4096 2>/dev/null; do
+			read -r _ || break
+		done
+		return
+	fi
+	# busybox's dd cannot: a line that stays a second is dropped, and those of the next ten
 	lima_deaf_until=0
 	while IFS= read -r lima_line; do
 		read -r lima_now _ </proc/uptime
@@ -78,7 +86,7 @@ stop_telling() {
 
 # --- steps --------------------------------------------------------------------------------------------------------------
 
-lima_status=0 lima_logs=/var/log/lima
+lima_status=0 lima_logs=/var/log/lima lima_umask=$(umask)
 mkdir -p "$lima_logs/boot" "$lima_logs/provision" 2>/dev/null || {
 	lima_logs=/run/lima-log
 	mkdir -p "$lima_logs/boot" "$lima_logs/provision"
@@ -98,20 +106,25 @@ step() {
 	tell "$lima_stage" start "$lima_name" 0 0 '' "$lima_log"
 	clock
 	lima_began=$lima_now
-	rm -f "$lima_log"
-	(umask 077 && : >"$lima_log") 2>/dev/null || lima_log=/dev/null
+	umask 077
+	: >"$lima_log"
+	umask "$lima_umask"
 	"$@" >"$lima_log" 2>&1 </dev/null 3>&-
 	lima_code=$?
-	[ "$lima_log" = /dev/null ] || cat "$lima_log"
+	lima_tail=''
+	if [ -s "$lima_log" ]; then
+		cat "$lima_log"
+		lima_tail=$(tail -c 8192 "$lima_log")
+	fi
 	clock
 	lima_took=$((lima_now - lima_began))
 	lima_took="$((lima_took / 100)).$((lima_took / 10 % 10))$((lima_took % 10))"
 	if [ "$lima_code" -eq 0 ]; then
-		tell "$lima_stage" ok "$lima_name" 0 "$lima_took" '' "$lima_log"
+		tell "$lima_stage" ok "$lima_name" 0 "$lima_took" "$lima_tail" "$lima_log"
 	else
 		lima_status=1
 		echo "LIMA $(date -Iseconds)| $lima_name failed with exit code $lima_code"
-		tell "$lima_stage" failed "$lima_name" "$lima_code" "$lima_took" "$(tail -n 20 "$lima_log" | tail -c 8192)" "$lima_log"
+		tell "$lima_stage" failed "$lima_name" "$lima_code" "$lima_took" "$lima_tail" "$lima_log"
 	fi
 	return "$lima_code"
 }
@@ -124,6 +137,26 @@ reboot_if_asked() {
 	exit "$lima_status"
 }
 
+# applies SCRIPT: whether what its second line asks for is there. `# Only where: PATH…`: one of these files, `# Only
+# with: NAME…`: one of these variables of the seed, neither empty nor 0. It saves a process for most scripts.
+applies() {
+	{ read -r _ && read -r lima_line; } <"$1" || return 0
+	case "$lima_line" in
+	'# Only where: '*)
+		for lima_word in ${lima_line#*: }; do
+			[ ! -e "$lima_word" ] || return 0
+		done
+		;;
+	'# Only with: '*)
+		for lima_word in ${lima_line#*: }; do
+			eval "[ \"\${LIMA_CIDATA_$lima_word:-0}\" = 0 ]" || return 0
+		done
+		;;
+	*) return 0 ;;
+	esac
+	return 1
+}
+
 # boot_scripts FOLDER
 boot_scripts() {
 	for lima_script in "$LIMA_CIDATA_MNT/$1"/*.sh; do
@@ -134,6 +167,7 @@ boot_scripts() {
 			provision dependency || LIMA_DEPENDENCIES_FAILED=1
 			export LIMA_DEPENDENCIES_FAILED
 		fi
+		applies "$lima_script" || continue
 		step boot "${lima_script##*/}" "boot/${lima_script##*/}.log" "$lima_script"
 		reboot_if_asked
 	done
@@ -144,15 +178,19 @@ provision() {
 	lima_mode=$1 lima_failures=0
 	shift
 	for lima_file in "$LIMA_CIDATA_MNT/provision.$lima_mode"/*; do
-		[ -f "$lima_file" ] || continue
 		lima_index=${lima_file##*/}
-		lima-policy wanted "$lima_mode" "$lima_file"
-		if [ $? -eq 100 ]; then
-			tell provision skipped "$lima_mode/$lima_index"
-			continue
+		case "$lima_index" in *[!0-9]*) continue ;; esac
+		lima_policy=always
+		eval "lima_policy=\${LIMA_CIDATA_PROVISION_${lima_index}_POLICY:-always}"
+		if [ "$lima_policy" != always ]; then
+			lima-policy wanted "$lima_mode" "$lima_file"
+			if [ $? -eq 100 ]; then
+				tell provision skipped "$lima_mode/$lima_index"
+				continue
+			fi
 		fi
 		if step provision "$lima_mode/$lima_index" "provision/$lima_mode-$lima_index.log" "$@" "$lima_file"; then
-			lima-policy succeeded "$lima_mode" "$lima_file"
+			[ "$lima_policy" = always ] || lima-policy succeeded "$lima_mode" "$lima_file"
 		else
 			lima_failures=1
 		fi

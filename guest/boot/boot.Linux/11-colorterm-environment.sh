@@ -1,8 +1,8 @@
 #!/bin/sh
+# Only where: /etc/ssh/sshd_config.d
 # Lets ssh pass COLORTERM on.
 set -eu
 file=/etc/ssh/sshd_config.d/99-lima-colorterm.conf
-[ -d /etc/ssh/sshd_config.d ] || exit 0
 [ ! -e "$file" ] || exit 0
 echo 'AcceptEnv COLORTERM' >"$file"
 if command -v systemctl >/dev/null 2>&1; then

@@ -145,7 +145,21 @@ def make_sandbox(root: str, shell: str) -> Sandbox:
         pytest.skip(f"{shell} is not installed")
     if reason := why_not():
         pytest.skip(f"no namespace of our own: {reason}")
-    for folder in ("bin", "dev", "etc", "home", "mnt", "proc", "root", "run", "stand-ins", "sys", "tmp", "usr", "var/lib"):
+    for folder in (
+        "bin",
+        "dev",
+        "etc",
+        "home",
+        "mnt",
+        "proc",
+        "root",
+        "run",
+        "stand-ins",
+        "sys",
+        "tmp",
+        "usr",
+        "var/lib",
+    ):
         os.makedirs(os.path.join(root, folder))
     for name in ("lib", "lib64", "sbin"):
         if os.path.lexists(f"/{name}"):
@@ -170,6 +184,7 @@ def make_sandbox(root: str, shell: str) -> Sandbox:
         for name in files:
             if folder.endswith("/util") or name.endswith(".sh"):
                 os.chmod(os.path.join(folder, name), 0o755)
+    sandbox.write(f"{SEED}/user-data", "")
     sandbox.write(f"{SEED}/etc_environment", "#LIMA-START\n#LIMA-END\n")
     sandbox.seed({})
     return sandbox

@@ -9,9 +9,9 @@ import tty
 from dataclasses import dataclass
 
 import pytest
+from tests.integration.guest.conftest import SEED, Sandbox
 
 from lima.domain.guest_progress import StageState, parse_line
-from tests.integration.guest.conftest import SEED, Sandbox
 
 PORT = "dev/virtio-ports/io.lima-vm.progress.0"
 PIPE = "run/lima/progress"
@@ -125,7 +125,7 @@ def test_order_and_marker(box: Sandbox) -> None:
 
 def test_a_failing_step_is_told_with_its_last_lines_and_the_others_run(box: Sandbox) -> None:
     port = Port(box)
-    script(box, "provision.system/00000000", 'seq 1 30; printf \'"quoted" \\033[31mred\\033[0m \\377\\n\' >&2; exit 7')
+    script(box, "provision.system/00000000", "seq 1 30; printf '\"quoted\" \\033[31mred\\033[0m \\377\\n' >&2; exit 7")
     script(box, "provision.system/00000001", "touch /second")
     assert box.boot().code == 1
     assert box.exists("second")
@@ -148,11 +148,10 @@ def test_logs_are_of_the_last_run(box: Sandbox) -> None:
 
 def test_seconds_have_fractions(box: Sandbox) -> None:
     port = Port(box)
-    script(box, "provision.system/00000000", "read -r _ _ </proc/uptime; sleep 0.3")
+    script(box, "provision.system/00000000", "sleep 0.3")
     box.boot()
     took = next(line.seconds for line in port.lines() if line.name == "system/00000000" and line.state == "ok")
     assert 0.29 <= took < 10
-    assert took != int(took) or took > 1
 
 
 def test_environment_is_data(box: Sandbox) -> None:
@@ -286,7 +285,6 @@ def test_a_state_that_cannot_be_read_lets_the_step_run(box: Sandbox) -> None:
     box.seed({"PROVISION_00000000_POLICY": "once"})
     script(box, "provision.system/00000000", "echo x >>/ran")
     box.stand_in("sha256sum", "exit 1")
-    box.stand_in("cut", "exit 1")
     assert boots(box) == "x\n"
 
 
