@@ -55,26 +55,32 @@ def guest(home: Home, name: str, script: str) -> str:
     return home.ok("shell", name, "sudo", "sh", "-c", script).out.strip()
 
 
+FIRST = ("/root/always", "/root/once", "/root/on-change", "/srv/kept", "/etc/lima-test/daemon.json")
+
+
 @pytest.fixture(scope="module")
-def box() -> Iterator[Home]:
-    """First boot, then another with another parameter."""
+def boots() -> Iterator[tuple[Home, dict[str, str]]]:
+    """A guest after its second boot, which had another parameter, and what some files held after the first."""
     with fresh_home() as home:
         home.ok("create", "--name=box", "-", stdin=json.dumps(TEMPLATE).encode(), timeout=COLD_S)
         home.ok("start", "--tty=false", "box", timeout=COLD_S)
-        home.first = {  # type: ignore[attr-defined]
-            path: guest(home, "box", f"cat {path}")
-            for path in ("/root/always", "/root/once", "/root/on-change", "/srv/kept", "/etc/lima-test/daemon.json")
-        }
+        first = {path: guest(home, "box", f"cat {path}") for path in FIRST}
         home.ok("stop", "box")
         changed = home.read("box", "lima.yaml").replace('"WORD": "one"', '"WORD": "two"')
+        assert '"two"' in changed
         with open(home.file("box", "lima.yaml"), "w", encoding="utf-8") as template:
             template.write(changed)
         home.ok("start", "--tty=false", "box", timeout=COLD_S)
-        yield home
+        yield home, first
 
 
-def test_first_boot_ran_every_step(box: Home) -> None:
-    first: dict[str, str] = box.first  # type: ignore[attr-defined]
+@pytest.fixture
+def box(boots: tuple[Home, dict[str, str]]) -> Home:
+    return boots[0]
+
+
+def test_first_boot_ran_every_step(boots: tuple[Home, dict[str, str]]) -> None:
+    _, first = boots
     assert first["/root/always"] == "one hello there in quotes"
     assert (first["/root/once"], first["/root/on-change"], first["/srv/kept"]) == ("one", "one", "one")
     assert json.loads(first["/etc/lima-test/daemon.json"]) == {"word": "one"}
