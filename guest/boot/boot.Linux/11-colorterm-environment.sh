@@ -8,5 +8,5 @@ echo 'AcceptEnv COLORTERM' >"$file"
 if command -v systemctl >/dev/null 2>&1; then
 	systemctl reload --no-block ssh 2>/dev/null || systemctl reload --no-block sshd 2>/dev/null || :
 elif command -v rc-service >/dev/null 2>&1; then
-	rc-service sshd reload || :
+	rc-service ssh reload 2>/dev/null || rc-service sshd reload || :
 fi

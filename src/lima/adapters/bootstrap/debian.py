@@ -130,7 +130,7 @@ def _openrc_lines() -> list[str]:
         'mkdir -p usr/lib/lima var/lib/lima && cp "$FIRSTBOOT/rootfs/usr/lib/lima/firstboot" usr/lib/lima/',
         'cp -r "$FIRSTBOOT/openrc/." .',
         "chmod 0755 usr/lib/lima/firstboot etc/init.d/lima-*",
-        "chown -R 0:0 usr/lib/lima etc/init.d etc/acpi/events etc/network",
+        "chown -R 0:0 usr/lib/lima etc/init.d etc/acpi/events etc/network etc/dhcpcd.conf",
         # nobody sits at these terminals
         "sed -i '/getty/d' etc/inittab",
         "for service in lima-firstboot lima-boot ssh dbus acpid; do",
