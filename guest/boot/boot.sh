@@ -107,7 +107,8 @@ step() {
 	clock
 	lima_began=$lima_now
 	umask 077
-	: >"$lima_log"
+	# no `:`, whose failing redirection would end this shell; without a log the step runs all the same
+	true 2>/dev/null >"$lima_log" || lima_log=/dev/null
 	umask "$lima_umask"
 	"$@" >"$lima_log" 2>&1 </dev/null 3>&-
 	lima_code=$?

@@ -146,6 +146,17 @@ def test_logs_are_of_the_last_run(box: Sandbox) -> None:
     assert box.read("var/log/lima/provision/system-00000000.log") == "once\nagain\n"
 
 
+def test_steps_run_where_no_log_can_be_written(box: Sandbox) -> None:
+    script(box, "provision.system/00000000", "echo said; touch /ran")
+    os.makedirs(box.path("var/log/lima/provision/system-00000000.log"))
+    assert box.boot().code == 0
+    assert box.exists("ran")
+    shutil.rmtree(box.path("var/log/lima"))
+    box.write("var/log/lima", "in the way")
+    assert box.boot().code == 0
+    assert box.read("run/lima-log/provision/system-00000000.log") == "said\n"
+
+
 def test_seconds_have_fractions(box: Sandbox) -> None:
     port = Port(box)
     script(box, "provision.system/00000000", "sleep 0.3")
