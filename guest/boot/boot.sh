@@ -199,9 +199,12 @@ provision() {
 	return "$lima_failures"
 }
 
-boot_scripts boot.essential.Linux
-if [ -z "${LIMA_CIDATA_PLAIN:-}" ]; then
-	boot_scripts boot.Linux
+# `boot.sh provision`: the user's steps alone, for the tiny guest, which is no distribution
+if [ "${1:-}" != provision ]; then
+	boot_scripts boot.essential.Linux
+	[ -n "${LIMA_CIDATA_PLAIN:-}" ] || boot_scripts boot.Linux
+elif [ -z "${LIMA_CIDATA_PLAIN:-}" ]; then
+	provision dependency
 fi
 provision data lima-data-file
 provision yq lima-yq

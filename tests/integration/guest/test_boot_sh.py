@@ -210,6 +210,19 @@ def test_plain_runs_what_plain_promises(box: Sandbox) -> None:
     ]
 
 
+def test_the_tiny_guest_runs_the_users_steps_alone(box: Sandbox) -> None:
+    for path in (
+        "boot.essential.Linux/00-a.sh", "boot.Linux/05-b.sh", "boot.Linux/30-install-packages.sh",
+        "provision.dependency/00000003", "provision.system/00000001", "provision.user/00000000",
+    ):  # fmt: skip
+        script(box, path, f"echo {path} >>/ran")
+    assert box.run(f"/{SEED}/boot.sh", "provision", LIMA_CIDATA_MNT=f"/{SEED}").code == 0
+    assert box.read("ran").split() == [
+        "provision.dependency/00000003", "provision.system/00000001", "provision.user/00000000",
+    ]  # fmt: skip
+    assert box.read("run/lima-boot-done") == "iid-test\n"
+
+
 def test_a_failed_dependency_is_told_to_the_package_script(box: Sandbox) -> None:
     script(box, "provision.dependency/00000000", "exit 3")
     script(box, "boot.Linux/30-install-packages.sh", 'echo "failed=$LIMA_DEPENDENCIES_FAILED" >/seen')
