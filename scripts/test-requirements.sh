@@ -9,6 +9,7 @@ need() {
 }
 need sshd openssh-server
 need shellcheck shellcheck
+need busybox busybox
 need newuidmap uidmap
 need openssl openssl
 if [ "${2:-}" = all ]; then

@@ -146,6 +146,60 @@ def test_progress_lines_are_what_the_host_reads(unit: types.ModuleType, root: st
     assert json.loads(line)["iid"] == 'iid-"quoted"'
 
 
+def told(unit: types.ModuleType, root: str) -> list[tuple[str, str, str]]:
+    """Stage, state and name of what was written to the progress port, which is a file here."""
+    with open(os.path.join(root, unit.PORT.lstrip("/")), encoding="utf-8") as file:
+        lines = [json.loads(line) for line in file]
+    return [(line["stage"], line["state"], line["name"]) for line in lines]
+
+
+class Failing:
+    """Runs scripts that end with 1."""
+
+    def __init__(self, guest, *, done: str) -> None:
+        self.guest, self.done = guest, done
+
+    def __call__(self, *argv: str, **_kwargs: object) -> int:
+        self.guest.write("/run/lima-boot-done", self.done)
+        return 1
+
+
+@pytest.mark.parametrize(
+    ("is_ours", "is_done", "named"), [(True, True, False), (True, False, True), (False, True, True)]
+)
+def test_a_failing_boot_is_told_once(
+    unit: types.ModuleType, root: str, monkeypatch: pytest.MonkeyPatch, is_ours: bool, is_done: bool, named: bool
+) -> None:
+    iid = ours(root)
+    port = os.path.join(root, unit.PORT.lstrip("/"))
+    os.makedirs(os.path.dirname(port))
+    monkeypatch.setattr(unit.os, "O_NONBLOCK", os.O_APPEND | os.O_CREAT)
+    guest = unit.Guest(root, is_dry=True)
+    guest.write(unit.PER_BOOT + "/00-lima.boot.sh", "#!/bin/sh\n", 0o755)
+    if is_ours:
+        guest.write(unit.TELLS_ITSELF, "")
+    guest.run = Failing(guest, done=iid if is_done else "")
+    assert unit.late(guest) == 1
+    assert (("boot", "failed", "00-lima.boot.sh") in told(unit, root)) is named
+    assert (("done", "failed", "") in told(unit, root)) is is_done
+
+
+def test_certificates_are_those_of_the_seed_and_no_others(unit: types.ModuleType, root: str) -> None:
+    guest = unit.Guest(root, is_dry=True)
+    guest.write(unit.CA_CONF, "# made by the package\nmozilla/A.crt\n!mozilla/B.crt\n")
+    guest.write(unit.CA_DIR + "/own.crt", "own")
+    unit.set_ca_certs(guest, {})
+    assert guest.commands == []
+    unit.set_ca_certs(guest, {"ca_certs": {"trusted": ["ONE", "TWO"]}})
+    assert read(root, "usr/local/share/ca-certificates/lima-1.crt") == "TWO\n"
+    unit.set_ca_certs(guest, {"ca_certs": {"trusted": ["ONE"], "remove_defaults": True}})
+    assert sorted(os.listdir(os.path.join(root, "usr/local/share/ca-certificates"))) == ["lima-0.crt", "own.crt"]
+    assert read(root, "etc/ca-certificates.conf") == "# made by the package\n!mozilla/A.crt\n!mozilla/B.crt\n"
+    unit.set_ca_certs(guest, {})
+    assert os.listdir(os.path.join(root, "usr/local/share/ca-certificates")) == ["own.crt"]
+    assert guest.commands == [("update-ca-certificates", "--fresh")] * 3
+
+
 def test_without_a_seed_ssh_gets_a_key_of_its_own(unit: types.ModuleType, root: str) -> None:
     guest = unit.Guest(root, is_dry=True)
     assert unit.early(guest) == 0

@@ -89,6 +89,7 @@ class BootstrapBuilder:
     ) -> BuiltImage:
         debian.refuse_foreign(recipe, self._facts.arch)
         debian.refuse_firmware(recipe)
+        debian.refuse_mixture(recipe)
         with stages.stage("image.kernel", "Fetching the kernel"):
             kernel_root = await self._kernel(recipe, work, apt)
         with stages.stage("image.rootfs", f"Installing Debian {recipe.suite}"):
@@ -153,7 +154,7 @@ class BootstrapBuilder:
             "ARCHIVE": archive,
             "RAW": raw,
             "FINISH": debian.finish_script(recipe, mirror),
-            "FIRSTBOOT": os.path.join(self._guest_dir, "firstboot", "rootfs"),
+            "FIRSTBOOT": os.path.join(self._guest_dir, "firstboot"),
             "KERNEL": kernel_root,
             "VERSION": ModuleTree(kernel_root).version,
         }

@@ -17,9 +17,15 @@ KERNEL_PACKAGES = {
 }
 """The distribution's general kernel: the cloud one has no 9p."""
 PACKAGES = (
-    "systemd-sysv", "udev", "dbus", "libpam-systemd", "openssh-server", "sudo", "python3", "python3-yaml",
+    "udev", "dbus", "openssh-server", "sudo", "python3", "python3-yaml",
     "iproute2", "ca-certificates", "e2fsprogs", "fdisk", "kmod", "less", "procps", "tzdata",
 )  # fmt: skip
+SYSTEMD_PACKAGES = ("systemd-sysv", "libpam-systemd")
+OPENRC_PACKAGES = (
+    "openrc", "sysvinit-core", "orphan-sysvinit-scripts", "systemd-standalone-sysusers", "ifupdown", "dhcpcd-base",
+    "acpid",
+)  # fmt: skip
+"""What systemd does by itself: an init, the scripts that some packages no longer have, DHCP, the power button."""
 CLOUD_INIT_PACKAGES = ("cloud-init", "cloud-guest-utils", "netplan.io")
 EXCLUDED = (
     "/usr/share/man/*", "/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/lintian/*",
@@ -37,11 +43,26 @@ IMAGE_BYTES = 3 << 30
 """Virtual size of the built disk; the instance's overlay is larger and the file system grows into it."""
 
 
+def uses_openrc(recipe: BootstrapRecipe) -> bool:
+    """Whether OpenRC starts the guest: where its package is asked for."""
+    return "openrc" in recipe.packages
+
+
+def refuse_mixture(recipe: BootstrapRecipe) -> None:
+    """Raises: ImageBuildError where the parts do not fit."""
+    if uses_openrc(recipe) and recipe.init is Init.CLOUD_INIT:
+        raise ImageBuildError(
+            "Debian's cloud-init is started by systemd only, and the package `openrc` takes systemd's place",
+            hint="leave out `init=cloud-init`: Lima's own first-boot unit runs under OpenRC as well",
+        )
+
+
 def mmdebstrap_argv(
     recipe: BootstrapRecipe, output: str, *, is_root: bool, apt_settings: str, sources_file: str
 ) -> tuple[str, ...]:
     """The command that writes the root file system as a tar archive. Credentials stay in files, not in the argv."""
-    packages = [*PACKAGES, *(CLOUD_INIT_PACKAGES if recipe.init is Init.CLOUD_INIT else ()), *recipe.packages]
+    system = OPENRC_PACKAGES if uses_openrc(recipe) else SYSTEMD_PACKAGES
+    packages = [*PACKAGES, *system, *(CLOUD_INIT_PACKAGES if recipe.init is Init.CLOUD_INIT else ()), *recipe.packages]
     excludes = [f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDED]
     return (
         "mmdebstrap",
@@ -73,28 +94,49 @@ def finish_script(recipe: BootstrapRecipe, mirror: Mirror) -> str:
         "printf '127.0.0.1\\tlocalhost\\n::1\\tlocalhost ip6-localhost ip6-loopback\\n' >etc/hosts",
         "printf 'LABEL=rootfs / ext4 defaults,noatime 0 1\\n' >etc/fstab",
         "printf 'LANG=C.UTF-8\\n' >etc/default/locale",
-        "mkdir -p etc/ssh/sshd_config.d etc/systemd/system/multi-user.target.wants",
+        "mkdir -p etc/ssh/sshd_config.d",
         "printf 'HostKey /etc/ssh/ssh_host_ed25519_key\\nUseDNS no\\n' >etc/ssh/sshd_config.d/10-lima.conf",
-        *(f"ln -sf /dev/null etc/systemd/system/{unit}" for unit in MASKED),
         "touch etc/.updated var/.updated",
         "rm -rf var/lib/apt/lists/* var/cache/apt/* var/log/apt var/log/*.log",
     ]
-    wants = ["ssh.service"]
-    if recipe.init is Init.LIMA:
-        lines.append('cp -a "$FIRSTBOOT/." .')
-        lines.append("chown -R 0:0 usr/lib/lima usr/lib/systemd/system/lima-*.service etc/systemd/network")
-        lines.append("chmod 0755 usr/lib/lima/firstboot && mkdir -p var/lib/lima")
-        wants += ["lima-firstboot.service", "lima-boot.service", "systemd-networkd.service"]
-    else:
-        lines.append("printf 'datasource_list: [ NoCloud, None ]\\n' >etc/cloud/cloud.cfg.d/90-lima.cfg")
-    lines += [
-        f"ln -sf /usr/lib/systemd/system/{unit} etc/systemd/system/multi-user.target.wants/{unit}" for unit in wants
-    ]
+    lines += _openrc_lines() if uses_openrc(recipe) else _systemd_lines(recipe)
     lines.append(
         '[ -z "${KERNEL:-}" ] || { cp -a "$KERNEL/usr/lib/modules" usr/lib/; chroot . /sbin/depmod "$VERSION"; }'
     )
     lines.append("chown -R 0:0 usr/lib/modules")
     return "\n".join(lines) + "\n"
+
+
+def _systemd_lines(recipe: BootstrapRecipe) -> list[str]:
+    lines = ["mkdir -p etc/systemd/system/multi-user.target.wants"]
+    lines += [f"ln -sf /dev/null etc/systemd/system/{unit}" for unit in MASKED]
+    wants = ["ssh.service"]
+    if recipe.init is Init.LIMA:
+        lines += [
+            'cp -a "$FIRSTBOOT/rootfs/." .',
+            "chown -R 0:0 usr/lib/lima usr/lib/systemd/system/lima-*.service etc/systemd",
+            "chmod 0755 usr/lib/lima/firstboot && mkdir -p var/lib/lima",
+        ]
+        wants += ["lima-firstboot.service", "lima-boot.service", "systemd-networkd.service"]
+    else:
+        lines.append("printf 'datasource_list: [ NoCloud, None ]\\n' >etc/cloud/cloud.cfg.d/90-lima.cfg")
+    return lines + [
+        f"ln -sf /usr/lib/systemd/system/{unit} etc/systemd/system/multi-user.target.wants/{unit}" for unit in wants
+    ]
+
+
+def _openrc_lines() -> list[str]:
+    return [
+        'mkdir -p usr/lib/lima var/lib/lima && cp "$FIRSTBOOT/rootfs/usr/lib/lima/firstboot" usr/lib/lima/',
+        'cp -r "$FIRSTBOOT/openrc/." .',
+        "chmod 0755 usr/lib/lima/firstboot etc/init.d/lima-*",
+        "chown -R 0:0 usr/lib/lima etc/init.d etc/acpi/events etc/network etc/dhcpcd.conf",
+        # nobody sits at these terminals
+        "sed -i '/getty/d' etc/inittab",
+        "for service in lima-firstboot lima-boot ssh dbus acpid; do",
+        '  ln -sf "/etc/init.d/$service" "etc/runlevels/default/$service"',
+        "done",
+    ]
 
 
 def _sources(recipe: BootstrapRecipe, mirror: Mirror) -> str:
