@@ -122,7 +122,7 @@ class TestGrpcGuestAgent(contracts.GuestAgentContract):
             with pytest.raises(GuestAgentError):
                 await subject.connect(f"{folder}/other.sock")
 
-    def test_no_error_of_the_library_leaves_unmapped(self) -> None:
+    async def test_no_error_of_the_library_leaves_unmapped(self) -> None:
         classes = [value for value in vars(grpc.aio).values() if isinstance(value, type)]
         found = [value for value in classes if issubclass(value, Exception)]
         assert len(found) >= 4

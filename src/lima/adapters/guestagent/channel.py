@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator
+from typing import Generic, TypeVar
 
 # the C core writes notices to stderr, where this process keeps one JSON record a line; read at import
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -24,8 +25,8 @@ WINDOW = 4 << 20
 """What the guest may send ahead of us on each stream. Upstream grants 512 MiB; that much of our memory is not the
 guest's to take."""
 FRAME = 1 << 20
-RECONNECT_MS = 250
-"""Least pause before the library dials again by itself, so that the guest sees the old connection end."""
+RECONNECT_S = 0.25
+"""Least pause between two connections, so that the guest sees the first one end."""
 CONNECT_MS = 10_000
 
 _SERVICE_CONFIG = json.dumps(
@@ -50,7 +51,7 @@ _OPTIONS = (
     ("grpc.enable_retries", 0),
     # a second object never shares a connection with the first
     ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.initial_reconnect_backoff_ms", RECONNECT_MS),
+    ("grpc.initial_reconnect_backoff_ms", int(1000 * RECONNECT_S)),
     # this is what one attempt may take, for all its name
     ("grpc.min_reconnect_backoff_ms", CONNECT_MS),
     ("grpc.max_reconnect_backoff_ms", 5_000),
@@ -58,6 +59,7 @@ _OPTIONS = (
     ("grpc.service_config_disable_resolution", 1),
     ("grpc.enable_http_proxy", 0),
 )
+AnyCall = TypeVar("AnyCall", bound=grpc.aio.Call)
 LIBRARY_ERRORS = (
     grpc.aio.BaseError,
     asyncio.InvalidStateError,
@@ -75,6 +77,26 @@ logging.getLogger("grpc").setLevel(logging.CRITICAL)
 def open_channel(socket_path: str) -> grpc.aio.Channel:
     """A channel that connects when it is first used."""
     return grpc.aio.insecure_channel(f"unix:{socket_path}", options=_OPTIONS)
+
+
+class Held(Generic[AnyCall]):
+    """A call, until it is dropped. The connection stays open for as long as a call object lives, cancelled or not."""
+
+    def __init__(self, call: AnyCall) -> None:
+        self._call: AnyCall | None = call
+
+    @property
+    def call(self) -> AnyCall:
+        """Raises: GuestAgentError once it was dropped."""
+        if self._call is None:
+            raise GuestAgentError("the connection to the guest agent is closed")
+        return self._call
+
+    def drop(self) -> None:
+        """End the call. Doing it twice is no error."""
+        call, self._call = self._call, None
+        if call is not None:
+            call.cancel()
 
 
 @contextlib.contextmanager

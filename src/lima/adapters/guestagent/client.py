@@ -9,11 +9,11 @@ import contextlib
 import itertools
 import weakref
 from collections.abc import AsyncIterator
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import grpc.aio
 
-from lima.adapters.guestagent.channel import open_channel, translated
+from lima.adapters.guestagent.channel import RECONNECT_S, AnyCall, Held, open_channel, translated
 from lima.adapters.guestagent.messages import read_event, read_info, read_sync, write_sync, write_touch
 from lima.adapters.guestagent.tunnel import HALF_CLOSE, GrpcTunnel
 from lima.domain.errors import GuestAgentError
@@ -25,7 +25,6 @@ ANSWER_S = 10.0
 LAST_WORDS_S = 2.0
 _EMPTY = b""
 _Unary: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]"
-_AnyCall = TypeVar("_AnyCall", bound="grpc.aio.Call")
 
 
 class _Service:
@@ -33,7 +32,7 @@ class _Service:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._channel = channel
-        self._calls: weakref.WeakSet[grpc.aio.Call] = weakref.WeakSet()
+        self._calls: weakref.WeakSet[Held[Any]] = weakref.WeakSet()
         self.get_info: _Unary = channel.unary_unary("/GuestService/GetInfo")
         self.sync_time: _Unary = channel.unary_unary("/GuestService/SyncTime")
         self.get_events: grpc.aio.UnaryStreamMultiCallable[bytes, bytes]
@@ -43,14 +42,15 @@ class _Service:
         self.tunnel: grpc.aio.StreamStreamMultiCallable[bytes, bytes]
         self.tunnel = channel.stream_stream("/GuestService/Tunnel")
 
-    def started(self, call: _AnyCall) -> _AnyCall:
-        """Remember a call: a connection stays open for as long as one of its calls does."""
-        self._calls.add(call)
-        return call
+    def hold(self, call: AnyCall) -> Held[AnyCall]:
+        """A call that ends with the connection."""
+        held = Held(call)
+        self._calls.add(held)
+        return held
 
     async def close(self) -> None:
-        for call in self._calls:
-            call.cancel()
+        for held in list(self._calls):
+            held.drop()
         await self._channel.close()
 
 
@@ -60,9 +60,12 @@ class GrpcGuestAgent:
     def __init__(self) -> None:
         self._service: _Service | None = None
         self._numbers = itertools.count(1)
+        self._closed_at = -RECONNECT_S
 
     async def connect(self, socket_path: str) -> None:
         await self.close()
+        # nothing tells when the guest's end of a serial port has seen the last connection end
+        await asyncio.sleep(self._closed_at + RECONNECT_S - asyncio.get_running_loop().time())
         self._service = _Service(open_channel(socket_path))
         try:
             await self.listening()
@@ -75,45 +78,46 @@ class GrpcGuestAgent:
         if service is not None:
             with contextlib.suppress(GuestAgentError), translated("closing"):
                 await service.close()
+            self._closed_at = asyncio.get_running_loop().time()
 
     async def listening(self) -> tuple[GuestPort, ...]:
         with translated("ports of the guest"):
             service = self._connected()
-            answer = await service.started(service.get_info(_EMPTY, timeout=ANSWER_S))
+            answer = await service.hold(service.get_info(_EMPTY, timeout=ANSWER_S)).call
         return read_info(answer)
 
     def changes(self) -> AsyncIterator[PortsChanged]:
         with translated("port events"):
             service = self._connected()
-            call = service.started(service.get_events(_EMPTY))
-        return _events(call)
+            held = service.hold(service.get_events(_EMPTY))
+        return _events(held)
 
     async def set_clock(self, now_ns: int) -> ClockReport:
         with translated("clock of the guest"):
             service = self._connected()
-            answer = await service.started(service.sync_time(write_sync(now_ns), timeout=ANSWER_S))
+            answer = await service.hold(service.sync_time(write_sync(now_ns), timeout=ANSWER_S)).call
         return read_sync(answer)
 
     async def touch(self, files: AsyncIterator[FileTouched]) -> None:
         with translated("file events"):
             service = self._connected()
-            call = service.started(service.post_inotify())
+            held = service.hold(service.post_inotify())
         try:
             async for file in files:
                 with translated("file events"):
-                    await call.write(write_touch(file))
+                    await held.call.write(write_touch(file))
             with translated("file events"):
-                await call.done_writing()
+                await held.call.done_writing()
                 # no answer ever comes: upstream's agent ends the call with an error once it has read everything
-                await asyncio.wait((asyncio.ensure_future(call.code()),), timeout=LAST_WORDS_S)
+                await asyncio.wait((asyncio.ensure_future(held.call.code()),), timeout=LAST_WORDS_S)
         finally:
-            call.cancel()
+            held.drop()
 
     async def tunnel(self, target: GuestPort | GuestSocket) -> GrpcTunnel:
         with translated(f"tunnel to {target}"):
             service = self._connected()
-            call = service.started(service.tunnel(metadata=(HALF_CLOSE,)))
-        tunnel = GrpcTunnel(call, next(self._numbers), target)
+            held = service.hold(service.tunnel(metadata=(HALF_CLOSE,)))
+        tunnel = GrpcTunnel(held, next(self._numbers), target)
         try:
             await tunnel.open()
         except BaseException:
@@ -127,13 +131,13 @@ class GrpcGuestAgent:
         return self._service
 
 
-async def _events(call: "grpc.aio.UnaryStreamCall[bytes, bytes]") -> AsyncIterator[PortsChanged]:
+async def _events(held: "Held[grpc.aio.UnaryStreamCall[bytes, bytes]]") -> AsyncIterator[PortsChanged]:
     try:
         while True:
             with translated("port events"):
-                raw = await call.read()
+                raw = await held.call.read()
             if not isinstance(raw, bytes):
                 raise GuestAgentError("port events: the guest agent ended the stream")
             yield read_event(raw)
     finally:
-        call.cancel()
+        held.drop()

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import grpc.aio
 
-from lima.adapters.guestagent.channel import translated
+from lima.adapters.guestagent.channel import Held, translated
 from lima.adapters.guestagent.messages import read_tunnel, write_tunnel
 from lima.domain.errors import GuestAgentError, GuestDialError
 from lima.domain.guest_ports import GuestPort, PortProtocol
@@ -27,8 +27,8 @@ TunnelCall: TypeAlias = "grpc.aio.StreamStreamCall[bytes, bytes]"
 class GrpcTunnel:
     """One stream. A `send` or `receive` that is cancelled ends the tunnel."""
 
-    def __init__(self, call: TunnelCall, number: int, target: GuestPort | GuestSocket) -> None:
-        self._call = call
+    def __init__(self, held: Held[TunnelCall], number: int, target: GuestPort | GuestSocket) -> None:
+        self._held = held
         self._number = number
         self._target = target
         self._is_udp = isinstance(target, GuestPort) and target.protocol is PortProtocol.UDP
@@ -38,7 +38,7 @@ class GrpcTunnel:
         try:
             async with asyncio.timeout(OPEN_S):
                 with self._translated():
-                    await self._call.write(write_tunnel(self._number, self._target))
+                    await self._held.call.write(write_tunnel(self._number, self._target))
         except TimeoutError:
             raise GuestAgentError(f"tunnel to {self._target}: the guest agent did not answer in time") from None
 
@@ -47,24 +47,24 @@ class GrpcTunnel:
         for piece in pieces:
             try:
                 with self._translated():
-                    await self._call.write(write_tunnel(self._number, self._target, piece))
+                    await self._held.call.write(write_tunnel(self._number, self._target, piece))
             except GuestAgentError:
-                if not self._call.done():
+                if not self._held.call.done():
                     raise
                 # the far end was faster: its status says whether that is an error
                 with self._translated():
-                    await self._call.read()
+                    await self._held.call.read()
                 return
 
     async def end_sending(self) -> None:
-        if not self._is_udp and not self._call.done() and await self._agent_passes_it_on():
+        if not self._is_udp and not self._held.call.done() and await self._agent_passes_it_on():
             with self._translated():
-                await self._call.done_writing()
+                await self._held.call.done_writing()
 
     async def receive(self) -> bytes | None:
         while True:
             with self._translated():
-                raw = await self._call.read()
+                raw = await self._held.call.read()
             if not isinstance(raw, bytes):
                 return None
             data = read_tunnel(raw)
@@ -74,14 +74,14 @@ class GrpcTunnel:
                 return None
 
     async def close(self) -> None:
-        self._call.cancel()
+        self._held.drop()
 
     async def _agent_passes_it_on(self) -> bool:
         """Whether this agent knows half-closed streams: its headers say so, before any data."""
         try:
             async with asyncio.timeout(HEADERS_S):
                 with self._translated():
-                    headers = await self._call.initial_metadata()
+                    headers = await self._held.call.initial_metadata()
         except TimeoutError:
             return False
         return HALF_CLOSE in tuple(headers)
