@@ -12,10 +12,15 @@ Usage:
                          [--socket-owner UID]
   lima-guestagent install-systemd [--debug] [--guestagent-updated] [--vsock-port N] [--virtio-port NAME]
                          [--socket-owner UID]
+  lima-guestagent unpack PREFIX
   lima-guestagent --version
 """
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _BOOLEANS = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
+
+
+class InstallError(Exception):
+    """The agent cannot be put into place."""
 
 
 class UsageError(Exception):
@@ -97,12 +102,17 @@ def parse_duration(text: str) -> float:
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
+def here() -> str:
+    """The file or folder that this agent runs from."""
+    return os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
 def main(argv: "list[str]") -> int:
     """The exit code."""
     try:
         words, options = parse(argv[1:])
         return _run(words, options)
-    except UsageError as error:
+    except (UsageError, InstallError) as error:
         log.fatal(str(error))
         return 1
 
@@ -122,4 +132,14 @@ def _run(words: "list[str]", options: Options) -> int:
         from .daemon import run
 
         return run(options)
+    if command == "install-systemd" and len(words) == 1:
+        from .install import install_systemd
+
+        install_systemd(here(), options)
+        return 0
+    if command == "unpack" and len(words) == 2:
+        from .install import unpack
+
+        unpack(here(), words[1])
+        return 0
     raise UsageError("unknown command %r" % " ".join(words))
