@@ -157,7 +157,7 @@ def test_shell_scripts_are_clean() -> None:
     scripts = []
     for folder in ("guest", "scripts"):
         for parent, _, files in os.walk(os.path.join(REPO, folder)):
-            for file in files:
+            for file in set(files) - {"lima-guestagent"}:  # modules behind a few lines of shell
                 path = os.path.join(parent, file)
                 with open(path, "rb") as handle:
                     if handle.readline().startswith((b"#!/bin/sh", b"#!/bin/busybox sh")):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lima.application.resolve_instance import ResolveInstance
     from lima.application.supervise import Supervise
     from lima.application.write_seed import WriteSeed
+    from lima.domain.config import InstanceConfig
     from lima.domain.host import HostFacts
     from lima.domain.sshconfig import SshTarget
     from lima.ports.events import EventSink
@@ -55,15 +56,26 @@ def make_transport(
 def write_seed(
     instances: FilesystemInstanceStore, writer: IsoSeedWriter, keys: OpensshKeys, facts: HostFacts
 ) -> WriteSeed:
+    from lima.adapters.cidata.agent import load_guest_agent
     from lima.adapters.cidata.scripts import load_boot_scripts
     from lima.application.write_seed import WriteSeed
-    from lima.wiring.locations import data_dir
+    from lima.domain.parameters import GUEST_AGENT_PARAM
+    from lima.wiring.locations import data_dir, guest_agent_path
 
     def boot_scripts() -> Mapping[str, bytes]:
         return load_boot_scripts(data_dir("guest"))
 
+    def guest_agent(config: InstanceConfig) -> bytes:
+        return load_guest_agent(guest_agent_path(), named=dict(config.param).get(GUEST_AGENT_PARAM, ""))
+
     return WriteSeed(
-        store=instances, writer=writer, keys=keys, facts=facts, boot_scripts=boot_scripts, version=version()
+        store=instances,
+        writer=writer,
+        keys=keys,
+        facts=facts,
+        boot_scripts=boot_scripts,
+        guest_agent=guest_agent,
+        version=version(),
     )
 
 

@@ -67,11 +67,13 @@ class Agent:
             store=self.store, plan=plan, probe=self.probe, ports=fakes.FakePortAllocator(), host=FACTS,
             new_hypervisor=self.hypervisor,
         )  # fmt: skip
+        seed = WriteSeed(
+            store=self.store, writer=self.seeds, keys=keys, facts=FACTS, boot_scripts=dict,
+            guest_agent=lambda _config: b"agent", version="2.2.0",
+        )  # fmt: skip
         supervise = Supervise(
             store=self.store, clock=self.clock, resolve=resolve,
-            write_seed=WriteSeed(
-                store=self.store, writer=self.seeds, keys=keys, facts=FACTS, boot_scripts=dict, version="2.2.0"
-            ),
+            write_seed=seed,
             boot=boot,
             connect=ConnectGuest(
                 store=self.store, keys=keys, client=fakes.FakeSshClient(),

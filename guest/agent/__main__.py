@@ -1,0 +1,14 @@
+"""Lima's guest agent: one file that any Python from 3.6 on runs. See lima_guestagent/cli.py for the commands."""
+
+import os
+import sys
+
+here = os.path.dirname(os.path.abspath(__file__))
+# two generations of the HTTP/2 library: the newest that runs on Python 3.6, and a current one
+sys.path.insert(1, os.path.join(here, "vendor", "py39" if sys.version_info >= (3, 9) else "py36"))
+# asyncio imports ssl where it finds it: 4 MiB and a quarter of the start time for nothing, this server speaks plaintext
+sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]
+
+from lima_guestagent.cli import main  # noqa: E402
+
+sys.exit(main(sys.argv))

@@ -1,0 +1,44 @@
+"""One thread for what may block: a file system on the network, say. It never holds up the end of the process."""
+
+import asyncio
+import contextlib
+import queue
+import threading
+
+TYPE_CHECKING = False  # the module of that name costs start time
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Worker:
+    """Runs functions one after the other, outside the event loop."""
+
+    LIMIT = 1024
+
+    def __init__(self, loop: "asyncio.AbstractEventLoop") -> None:
+        self._loop = loop
+        self._jobs = queue.Queue(self.LIMIT)
+        self._thread = None
+
+    async def run(self, function: "Callable[..., object]", *arguments: object) -> object:
+        """What `function` returns; it must not raise. Waits its turn."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, daemon=True)
+            self._thread.start()
+        done = self._loop.create_future()
+        while True:
+            try:
+                self._jobs.put_nowait((function, arguments, done))
+                break
+            except queue.Full:
+                await asyncio.sleep(0.1)
+        return await done
+
+    def _work(self) -> None:
+        while True:
+            function, arguments, done = self._jobs.get()
+            self._deliver(done, function(*arguments))
+
+    def _deliver(self, done: "asyncio.Future", result: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(lambda: done.cancelled() or done.set_result(result))
