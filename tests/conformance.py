@@ -5,6 +5,7 @@ from lima.adapters.cidata.iso import IsoSeedWriter
 from lima.adapters.codec.yaml_reader import YamlTemplateParser
 from lima.adapters.filesystem.instances import FilesystemInstanceStore
 from lima.adapters.filesystem.summaries import FileSummaryCache
+from lima.adapters.guestagent.client import GrpcGuestAgent
 from lima.adapters.hostagent.client import SocketHostAgentClient
 from lima.adapters.hostagent.event_writer import DescriptorEventLog
 from lima.adapters.hostagent.launcher import DetachedLauncher
@@ -29,6 +30,7 @@ from lima.ports.agent_client import HostAgentClient
 from lima.ports.agent_feed import AgentEventLog, GuestProgressSource, PortAllocator
 from lima.ports.clock import Clock
 from lima.ports.events import EventSink
+from lima.ports.guest_agent import GuestAgent, GuestAgentLink
 from lima.ports.host import AcceleratorProbe, HostInspector
 from lima.ports.host_agent import HostAgentLauncher
 from lima.ports.hypervisor import Hypervisor
@@ -53,6 +55,8 @@ AGENT_LAUNCHERS: tuple[type[HostAgentLauncher], ...] = (fakes.FakeHostAgentLaunc
 CLOCKS: tuple[type[Clock], ...] = (fakes.FakeClock, SystemClock)
 DISK_TOOLS: tuple[type[DiskTool], ...] = (fakes.FakeDiskTool, QemuDiskTool)
 EVENT_SINKS: tuple[type[EventSink], ...] = (fakes.FakeEventSink, Log, LogProgress, TerminalProgress, JsonLog)
+GUEST_AGENTS: tuple[type[GuestAgent], ...] = (fakes.FakeGuestAgent, GrpcGuestAgent)
+GUEST_AGENT_LINKS: tuple[type[GuestAgentLink], ...] = (fakes.FakeGuestAgent, GrpcGuestAgent)
 HOST_INSPECTORS: tuple[type[HostInspector], ...] = (fakes.FakeHostInspector, SystemHostInspector)
 HYPERVISORS: tuple[type[Hypervisor], ...] = (fakes.FakeHypervisor, QemuHypervisor)
 IMAGE_BUILDERS: tuple[type[ImageBuilder], ...] = (fakes.FakeImageBuilder, BootstrapBuilder)

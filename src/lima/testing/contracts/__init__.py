@@ -7,6 +7,7 @@ class TestQemu(HypervisorContract):
     def machine(self, tmp_path): return MachineSpec(...)
 """
 
+from lima.testing.contracts.guest_agent import GuestAgentContract
 from lima.testing.contracts.guests import HypervisorContract, NetworkDaemonContract, TransportContract
 from lima.testing.contracts.hosts import (
     AcceleratorProbeContract,
@@ -35,6 +36,7 @@ __all__ = [
     "ClockContract",
     "DiskToolContract",
     "EventSinkContract",
+    "GuestAgentContract",
     "HostAgentClientContract",
     "HostInspectorContract",
     "HypervisorContract",

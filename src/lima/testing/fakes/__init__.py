@@ -6,6 +6,7 @@ from lima.testing.fakes.agents import (
     FakeHostAgentClient,
     FakeHostAgentLauncher,
 )
+from lima.testing.fakes.guest_agent import FakeGuestAgent
 from lima.testing.fakes.guests import FakeHypervisor, FakeNetworkDaemon, FakeTransport
 from lima.testing.fakes.hosts import (
     FakeAcceleratorProbe,
@@ -28,6 +29,7 @@ __all__ = [
     "FakeClock",
     "FakeDiskTool",
     "FakeEventSink",
+    "FakeGuestAgent",
     "FakeGuestProgressSource",
     "FakeHostAgentClient",
     "FakeHostAgentLauncher",
