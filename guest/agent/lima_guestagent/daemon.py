@@ -8,9 +8,13 @@ import signal
 
 from . import log
 from .grpc_server import Connection
+from .kubernetes import KubernetesPorts
 from .listeners import MAX_CONNECTIONS, SOCKET_PATH, ListenError, serial_channel, unix_listener, vsock_listener
 from .monitor import PortState
+from .netlink import rule_changes, udp_ends
+from .published import PublishedPorts
 from .service import handlers
+from .tracefs import TraceWakes
 from .watch import PortWatch
 from .worker import Worker
 
@@ -38,14 +42,30 @@ class Daemon:
         self._listener = None
         self._stopped = loop.create_future()
         self._ports = PortWatch(loop, options.tick_s)
+        self._published = PublishedPorts(loop)
+        self._kubernetes = KubernetesPorts()
+        self._ports.add(
+            [TraceWakes(loop), udp_ends(loop, lambda: self._ports.udp_ports)], [self._published, self._kubernetes]
+        )
+        self._rules = rule_changes(loop, self._published.changed)
         self._handlers = handlers(loop, self._ports, PortState(options.runtime_dir), Worker(loop))
 
     async def run(self) -> None:
         """Serve until `stop`. Raises: ListenError."""
         self._listen()
+        self._rules.start(lambda: None)  # the reading of the rules wakes, when it found something
+        followers = [self._loop.create_task(source.run()) for source in (self._published, self._kubernetes)]
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self.stop)
         await self._stopped
+        await self._leave()
+        for follower in followers:
+            follower.cancel()
+        await asyncio.wait(followers, timeout=GOODBYE_S)
+        self._ports.close()
+
+    async def _leave(self) -> None:
+        self._rules.stop()
         if self._listener is not None:
             self._listener.close()
             with contextlib.suppress(OSError):
@@ -107,4 +127,5 @@ def run(options: "Options") -> int:
     except ListenError as error:
         log.fatal(str(error))
         return 1
-    return 0
+    # not by way of the interpreter's end, which waits for threads: one may hang in a name lookup, or a dead mount
+    os._exit(0)

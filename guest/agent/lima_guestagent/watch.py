@@ -11,9 +11,16 @@ from .sockets import listening_ports
 
 TYPE_CHECKING = False  # the module of that name costs start time
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
+    from .kubernetes import KubernetesPorts
+    from .netlink import NetlinkWakes
+    from .published import PublishedPorts
     from .sockets import Port
+    from .tracefs import TraceWakes
+
+    Waker = TraceWakes | NetlinkWakes
+    Publisher = KubernetesPorts | PublishedPorts
 
 SETTLE_S = 0.03
 """The kernel tells of a listener a moment before it lists it."""
@@ -21,21 +28,30 @@ LONGEST_PAUSE_S = 0.3
 
 
 class PortWatch:
-    """Sources are objects with `ports(known) -> set` (more ports, given those of sockets) and may call `wake`.
+    """Samples of the ports, and a wake for those who watch them.
 
-    Only while somebody watches is anything done at all: `on_first` is called when the first watcher comes, `on_last`
-    when the last one leaves.
+    Args:
+        wakers: objects with start(wake) and stop(), running only while somebody watches.
+        publishers: the same, and ports(known): more ports, given those of the sockets.
     """
 
     def __init__(self, loop: "asyncio.AbstractEventLoop", tick_s: float) -> None:
         self._loop = loop
         self._tick_s = tick_s
-        self._sources = []
+        self._wakers = []
+        self._publishers = []
         self._watchers = set()
+        self._udp_ports = set()
 
-    def add_source(self, source: object) -> None:
-        """`source` has start(wake), stop() and ports(known)."""
-        self._sources.append(source)
+    def add(self, wakers: "Iterable[Waker]" = (), publishers: "Iterable[Publisher]" = ()) -> None:
+        """More sources, before the first watcher."""
+        self._wakers += [*wakers, *publishers]
+        self._publishers += publishers
+
+    @property
+    def udp_ports(self) -> "set[int]":
+        """Numbers of the UDP ports in the last sample."""
+        return self._udp_ports
 
     def sample(self) -> "tuple[set[Port], list[str]]":
         """The ports now, and what went wrong."""
@@ -43,8 +59,9 @@ class PortWatch:
             ports = listening_ports()
         except OSError as error:
             return set(), ["cannot list the listening sockets: %s" % error]
-        for source in self._sources:
-            ports |= source.ports(ports)
+        self._udp_ports = {port.port for port in ports if port.protocol == "udp"}
+        for publisher in self._publishers:
+            ports |= publisher.ports(ports)
         return ports, []
 
     def wake(self) -> None:
@@ -56,16 +73,21 @@ class PortWatch:
     def watching(self) -> "Iterator[Changes]":
         changes = Changes(self._loop, self._tick_s)
         if not self._watchers:
-            for source in self._sources:
-                source.start(self.wake)
+            for waker in self._wakers:
+                waker.start(self.wake)
         self._watchers.add(changes)
         try:
             yield changes
         finally:
             self._watchers.discard(changes)
             if not self._watchers:
-                for source in self._sources:
-                    source.stop()
+                for waker in self._wakers:
+                    waker.stop()
+
+    def close(self) -> None:
+        """Leave nothing behind, whoever still watches."""
+        for waker in self._wakers:
+            waker.stop()
 
 
 class Changes:
