@@ -245,7 +245,7 @@ class Supervise:
     async def _forget(self, name: str, life: _Life) -> None:
         with contextlib.suppress(TransportError):
             await life.transport.close()
-        for file in (FileName.DRIVER_FACTS, FileName.BOOT_FACTS):
+        for file in (FileName.DRIVER_FACTS, FileName.BOOT_FACTS, FileName.GA_SSH_SOCK):
             self.store.remove(name, file)
 
     def _farewell(self, report: ExitReport) -> int:
