@@ -17,8 +17,10 @@ PACKAGES = ("h2", "hpack", "hyperframe")
 PREFIX = b"""\
 #!/bin/sh
 # Lima's guest agent: Python modules behind these lines of shell, which look for a Python 3 to run them.
+# `check` says by its exit status whether there is one.
 for python in /usr/bin/python3 /usr/local/bin/python3 python3 /usr/libexec/platform-python; do
 	if command -v "$python" >/dev/null 2>&1; then
+		[ "$*" != check ] || exec "$python" -IS -c 'import sys, asyncio, zipfile; sys.exit(sys.version_info < (3, 6))'
 		exec "$python" -IS "$0" "$@"
 	fi
 done

@@ -11,7 +11,7 @@ Usage:
   lima-guestagent daemon [--debug] [--runtime-dir DIR] [--tick 3s] [--vsock-port N] [--virtio-port NAME]
                          [--socket-owner UID]
   lima-guestagent install-systemd [--debug] [--guestagent-updated] [--vsock-port N] [--virtio-port NAME]
-                         [--socket-owner UID]
+                         [--socket-owner UID] [--prefix PREFIX]
   lima-guestagent unpack PREFIX
   lima-guestagent --version
 """
@@ -40,6 +40,7 @@ class Options:
         self.socket_owner = -1
         self.socket_path = "/run/lima-guestagent.sock"
         self.guestagent_updated = False
+        self.prefix = ""
 
 
 _FLAGS = {
@@ -51,6 +52,7 @@ _FLAGS = {
     "socket-owner": int,
     "socket-path": str,
     "guestagent-updated": bool,
+    "prefix": str,
 }
 
 

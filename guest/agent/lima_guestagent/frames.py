@@ -20,8 +20,10 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HEADER = 9
 MAX_FRAME = 1 << 20
 MAX_HEADER_BLOCK = 1 << 16
-DATA, HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 5, 6, 8, 9
-_EXACT = {2: 5, RST_STREAM: 4, PING: 8, WINDOW_UPDATE: 4}
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
+_ON_CONNECTION = (SETTINGS, PING, GOAWAY)
+_ON_STREAMS = (DATA, HEADERS, PRIORITY, RST_STREAM, CONTINUATION)
+_EXACT = {PRIORITY: 5, RST_STREAM: 4, PING: 8, WINDOW_UPDATE: 4}
 
 
 class FrameError(Exception):
@@ -45,14 +47,14 @@ class FrameReader:
     def __init__(self, *, endless: bool = False) -> None:
         self._endless = endless
         self._buffer = bytearray()
-        self._last = b""  # the last frame, if it holds a preface
+        self._last = b""  # the last frame, where it may have swallowed a preface or a part of one
         self._header_block = 0
         self._begun = False
 
     @property
     def is_suspicious(self) -> bool:
-        """An incomplete frame holds a preface: if it stays incomplete, call `stalled`."""
-        return self._endless and self._begun and _preface_in(self._buffer, 1) >= 0
+        """A frame is incomplete, and it or the one before holds a preface: if it stays incomplete, call `stalled`."""
+        return self._endless and self._begun and bool(self._buffer) and _preface_in(self._suspects(), 0) >= 0
 
     def feed(self, data: bytes) -> "Iterator[bytes | Restart]":
         """Yields: frames and RESTART. Raises: FrameError."""
@@ -80,17 +82,23 @@ class FrameReader:
             self._header_block = block
             frame = bytes(self._buffer[:size])
             del self._buffer[:size]
-            self._last = frame if self._endless and _preface_in(frame, 0) >= 0 else b""
+            self._last = frame if self._endless else b""
             yield frame
 
     def stalled(self) -> None:
-        """The frame that holds a preface was not completed: it never will be. Then feed(b"")."""
-        self._begin_anew(bytes(self._buffer[_preface_in(self._buffer, 1) :]), replace=True)
+        """The frame was not completed: it never will be. Then feed(b"")."""
+        suspects = self._suspects()
+        self._begin_anew(suspects[_preface_in(suspects, 0) :], replace=True)
+
+    def _suspects(self) -> bytes:
+        """What came since the beginning of the last frame, which was certainly none of a connection."""
+        if self._last:
+            return self._last[1:] + bytes(self._buffer)
+        return bytes(self._buffer[1:])
 
     def lost(self) -> None:
-        """What came last was no frame: go on where the last one hides a preface, else at the next preface."""
-        at = _preface_in(self._last, 0) if self._last else -1
-        self._begin_anew(self._last[at:] if at >= 0 else b"")
+        """What came last was no frame: go on at the first preface from the middle of the last one on."""
+        self._begin_anew(self._last[1:])
 
     def reset(self) -> None:
         """The peer is gone, and what it sent with it."""
@@ -134,7 +142,12 @@ class FrameReader:
                 raise FrameError("a header block of more than %d bytes is too large" % MAX_HEADER_BLOCK)
         if _EXACT.get(kind, length) != length or (kind == SETTINGS and length % 6):
             raise FrameError("a frame of type %d has %d bytes" % (kind, length))
-        if self._endless and (kind > CONTINUATION or stream >> 31 or (stream and not stream % 2)):
+        if self._endless and (
+            kind > CONTINUATION
+            or stream >> 31
+            or (kind in _ON_STREAMS and not stream % 2)
+            or (kind in _ON_CONNECTION and stream)
+        ):
             raise FrameError("no client sends a frame of type %d on stream %d" % (kind, stream))
         return HEADER + length, block
 

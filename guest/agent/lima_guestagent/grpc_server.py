@@ -103,11 +103,12 @@ class Call:
             self._connection.credit(self._id, count)
         return message
 
-    def start(self) -> None:
+    def start(self, *metadata: "tuple[str, str]") -> None:
         """Answer that the call is accepted, before there is a message."""
         if not self._has_started:
             self._has_started = True
-            self._connection.send_headers(self._id, [(":status", "200"), ("content-type", "application/grpc")])
+            headers = [(":status", "200"), ("content-type", "application/grpc"), *metadata]
+            self._connection.send_headers(self._id, headers)
 
     async def send(self, message: bytes) -> None:
         """Send `message`; returns when the windows and the channel took all of it."""

@@ -1,10 +1,9 @@
 """Putting the agent into place: unpacked below a prefix, and registered with systemd."""
 
+import importlib.util
 import os
 import shutil
-import subprocess
 import sys
-import tempfile
 import zipfile
 
 from . import log
@@ -41,15 +40,17 @@ def unpack(archive: str, prefix: str) -> None:
 
     Raises: InstallError.
     """
+    if importlib.util.find_spec("asyncio") is None:
+        raise InstallError("this Python has no asyncio: its distribution has the standard library in another package")
     target = os.path.join(prefix, "lib", NAME)
     launcher = os.path.join(prefix, "bin", NAME)
     try:
         for folder in (os.path.dirname(target), os.path.dirname(launcher)):
             os.makedirs(folder, mode=0o755, exist_ok=True)
-        aside = tempfile.mkdtemp(prefix=".%s." % NAME, dir=os.path.dirname(target))
+        aside = "%s.%d.new" % (target, os.getpid())
+        os.mkdir(aside, 0o755)
         try:
             _extract(archive, aside)
-            os.chmod(aside, 0o755)
             _replace_folder(aside, target)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
@@ -61,9 +62,16 @@ def unpack(archive: str, prefix: str) -> None:
         raise InstallError("cannot install %s below %s: %s" % (archive, prefix, error)) from error
 
 
+def generation() -> str:
+    """Which of the HTTP/2 libraries this Python takes (as __main__.py has it)."""
+    return "py39" if sys.version_info >= (3, 9) else "py36"
+
+
 def _extract(archive: str, folder: str) -> None:
     with zipfile.ZipFile(archive) as members:
         for name in members.namelist()[:MAX_FILES]:
+            if name.startswith("vendor/") and not name.startswith("vendor/%s/" % generation()):
+                continue
             path = os.path.join(folder, name)
             os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
             with open(path, "wb") as file:
@@ -80,8 +88,8 @@ def _replace_folder(new: str, target: str) -> None:
 
 
 def _write(path: str, text: str, mode: int) -> None:
-    handle, aside = tempfile.mkstemp(prefix="." + os.path.basename(path), dir=os.path.dirname(path))
-    with os.fdopen(handle, "w") as file:
+    aside = "%s.%d.new" % (path, os.getpid())
+    with open(aside, "w") as file:
         file.write(text)
         os.fchmod(file.fileno(), mode)
     os.rename(aside, path)
@@ -120,35 +128,48 @@ def _for_systemd(word: str) -> str:
 
 
 def install_systemd(here: str, options: "Options", unit: str = UNIT) -> None:
-    """Write the unit; enable and (re)start it where it or the agent changed. Raises: InstallError."""
-    text = unit_text(own_command(here), options)
-    try:
-        with open(unit) as file:
-            changed = file.read() != text
-    except OSError:
-        changed = True
-    if not changed and not options.guestagent_updated:
+    """Write the unit; enable and (re)start it where it or the agent changed. With `--prefix` the agent that runs puts
+    itself there first. Raises: InstallError."""
+    command = own_command(here)
+    if options.prefix:
+        unpack(here, options.prefix)
+        command = os.path.join(options.prefix, "bin", NAME)
+    before, text = _read(unit), unit_text(command, options)
+    if before == text and not options.guestagent_updated:
         log.debug("%s is as it should be" % unit)
         return
-    if changed:
+    if before != text:
         try:
-            os.makedirs(os.path.dirname(unit), mode=0o755, exist_ok=True)
+            _enable(unit)
             _write(unit, text, 0o644)
         except OSError as error:
             raise InstallError("cannot write %s: %s" % (unit, error)) from error
         log.info("wrote %s" % unit)
-        _systemctl("daemon-reload")
-        _systemctl("enable", os.path.basename(unit))
-    # starts it, too
-    _systemctl("restart", os.path.basename(unit))
+    if before is not None and before != text:
+        _systemctl("daemon-reload")  # a unit that is new is read when it is started
+    # starts it, too; that it runs is systemd's business and not waited for
+    _systemctl("--no-block", "restart", os.path.basename(unit))
+
+
+def _read(path: str) -> "str | None":
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def _enable(unit: str) -> None:
+    """What `systemctl enable` does, without its reload of everything: seconds in an emulated guest."""
+    wants = os.path.join(os.path.dirname(unit), "multi-user.target.wants")
+    os.makedirs(wants, mode=0o755, exist_ok=True)
+    link = os.path.join(wants, os.path.basename(unit))
+    if not os.path.lexists(link):
+        os.symlink(unit, link)
 
 
 def _systemctl(*words: str) -> None:
-    command = ("systemctl", "--system", *words)
-    try:
-        done = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        said = done.communicate()[1].decode("utf-8", "replace").strip()
-    except OSError as error:
-        raise InstallError("cannot run systemctl: %s" % error) from error
-    if done.returncode != 0:
-        raise InstallError("`%s` exited with %d: %s" % (" ".join(command), done.returncode, said[-500:]))
+    command = ["systemctl", "--system", *words]
+    code = os.spawnvp(os.P_WAIT, command[0], command)
+    if code != 0:
+        raise InstallError("`%s` exited with %d" % (" ".join(command), code))

@@ -110,7 +110,7 @@ class Service:
             try:
                 time.clock_settime(time.CLOCK_REALTIME, host_ns / 1e9)
             except (OSError, OverflowError, ValueError) as error:
-                response.error = str(error)
+                response.error = (getattr(error, "strerror", None) or str(error)).lower()
                 log.warning("SyncTime: cannot set the time: %s" % error)
             else:
                 response.adjusted = True

@@ -5,8 +5,8 @@ stream's window there. Half-closing:
 
 - host to guest, the wire has it: a host that half-closes the stream half-closes the socket, and answers go on;
 - guest to host, gRPC has none: the end of the server's side ends the call. A host that asks for it with the metadata
-  `lima-half-close: 1` gets a message without data as the end, and the call goes on until the host half-closes too.
-  For any other the call completes, as upstream's does.
+  `lima-half-close: 1` gets the same metadata in answer, a message without data as the end of the socket, and the call
+  goes on until the host half-closes too. For any other the call completes, as upstream's does.
 """
 
 import asyncio
@@ -42,6 +42,8 @@ class Tunnels:
             raise RpcError(INVALID_ARGUMENT, "the tunnel ended before its first message")
         sock = await self._dial(first.protocol, first.guest_addr)
         try:
+            if _keeps_half_close(call):
+                call.start((HALF_CLOSE, "1"))
             call.start()
             await self._carry(call, sock, first)
         finally:
@@ -99,19 +101,19 @@ class Tunnels:
 
     async def _carry(self, call: "Call", sock: socket.socket, first: TunnelMessage) -> None:
         is_stream = sock.type & 0xF == socket.SOCK_STREAM
-        both_ends = call.metadata.get(HALF_CLOSE) == "1"
         inward = self._loop.create_task(self._inward(call, sock, first.data, is_stream))
         outward = self._loop.create_task(self._outward(call, sock, first.id, is_stream))
         try:
             await asyncio.wait([inward, outward], return_when=asyncio.FIRST_COMPLETED)
-            if inward.done() and inward.exception() is None and is_stream:
-                await outward  # the host said all it had to say, and still listens
-            elif outward.done() and outward.exception() is None and both_ends:
-                await call.send(TunnelMessage(id=first.id).encode())
+            if is_stream and inward.done():
                 await inward
-            for task in (inward, outward):
-                if task.done() and isinstance(task.exception(), RpcError):
-                    raise task.exception()
+                await outward  # the host said all it had to say, and still listens
+            elif outward.done():
+                await outward
+                if is_stream and _keeps_half_close(call):
+                    await inward
+            else:
+                await inward
         except OSError as error:
             log.debug("tunnel %s: %s" % (first.id, _reason(error)))
         finally:
@@ -156,8 +158,14 @@ class Tunnels:
                     raise
                 continue  # nobody listens there now; somebody may later
             if not data and is_stream:
+                if _keeps_half_close(call):
+                    await call.send(TunnelMessage(id=identity).encode())
                 return
             await call.send(TunnelMessage(id=identity, data=data).encode())
+
+
+def _keeps_half_close(call: "Call") -> bool:
+    return call.metadata.get(HALF_CLOSE) == "1"
 
 
 async def _next(call: "Call") -> "TunnelMessage | None":
