@@ -123,7 +123,7 @@ def run(options: "Options") -> int:
     asyncio.set_event_loop(loop)
     log.info("event tick: %s" % options.tick)
     try:
-        loop.run_until_complete(Daemon(loop, options, options.socket_path).run())
+        loop.run_until_complete(Daemon(loop, options, options.socket_path or SOCKET_PATH).run())
     except ListenError as error:
         log.fatal(str(error))
         return 1

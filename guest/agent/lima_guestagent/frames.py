@@ -20,6 +20,8 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HEADER = 9
 MAX_FRAME = 1 << 20
 MAX_HEADER_BLOCK = 1 << 16
+MEMORY = 1 << 12
+"""Bytes behind a preface after which it was none of the next connection's: its first frames are smaller."""
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 _ON_CONNECTION = (SETTINGS, PING, GOAWAY)
 _ON_STREAMS = (DATA, HEADERS, PRIORITY, RST_STREAM, CONTINUATION)
@@ -47,7 +49,7 @@ class FrameReader:
     def __init__(self, *, endless: bool = False) -> None:
         self._endless = endless
         self._buffer = bytearray()
-        self._last = b""  # the last frame, where it may have swallowed a preface or a part of one
+        self._last = b""  # the last frame; with a preface in it, the ones after it, too
         self._header_block = 0
         self._begun = False
 
@@ -82,7 +84,8 @@ class FrameReader:
             self._header_block = block
             frame = bytes(self._buffer[:size])
             del self._buffer[:size]
-            self._last = frame if self._endless else b""
+            if self._endless:
+                self._remember(frame)
             yield frame
 
     def stalled(self) -> None:
@@ -97,12 +100,18 @@ class FrameReader:
         return bytes(self._buffer[1:])
 
     def lost(self) -> None:
-        """What came last was no frame: go on at the first preface from the middle of the last one on."""
+        """What came last was no frame: go on at the first preface inside of what came before it."""
         self._begin_anew(self._last[1:])
 
     def reset(self) -> None:
         """The peer is gone, and what it sent with it."""
         self._begin_anew(b"", replace=True)
+
+    def _remember(self, frame: bytes) -> None:
+        if len(self._last) < MEMORY and _preface_in(self._last, 1) >= 0:
+            self._last += frame
+        else:
+            self._last = frame
 
     def _begin_anew(self, before: bytes, *, replace: bool = False) -> None:
         self._begun = False

@@ -119,7 +119,7 @@ def is_the_host(address: "tuple[int, int]") -> bool:
 
 def serial_path(name: str, ports_dir: str = PORTS_DIR, sys_dir: str = SYS_PORTS_DIR) -> str:
     """The device of the port `name`: udev's link, or the device that says so itself. Raises: ListenError."""
-    if "/" in name or name in (".", ".."):
+    if "/" in name or name in ("", ".", ".."):
         raise ListenError("%r is no name of a virtio port" % name)
     link = os.path.join(ports_dir, name)
     if os.path.exists(link):

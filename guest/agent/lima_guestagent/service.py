@@ -124,8 +124,10 @@ def _touch(message: Inotify) -> str:
     try:
         if not path.startswith("/"):
             return "inotify: %r is no absolute path" % path[:200]
-        ns = message.time.ns if message.time is not None else None
-        os.utime(path, ns=(ns, ns) if ns is not None else None)
+        if message.time is None:
+            os.utime(path)  # now
+        else:
+            os.utime(path, ns=(message.time.ns, message.time.ns))
     except FileNotFoundError:
         return ""  # gone again
     except (OSError, ValueError, OverflowError) as error:

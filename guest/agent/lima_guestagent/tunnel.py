@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import re
 import socket
 
 from . import log
@@ -187,7 +188,7 @@ def split_address(address: str) -> "tuple[str, int]":
         host = host[1:-1]
     elif ":" in host:
         raise ValueError("too many colons in address")
-    if not (port.isdigit() and len(port) <= 5 and int(port) < 65536):
+    if not (re.match(r"[0-9]{1,5}\Z", port) and int(port) < 65536):
         raise ValueError("invalid port")
     return host or "localhost", int(port)
 

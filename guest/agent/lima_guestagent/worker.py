@@ -21,7 +21,7 @@ class Worker:
         self._thread = None
 
     async def run(self, function: "Callable[..., object]", *arguments: object) -> object:
-        """What `function` returns; it must not raise. Waits its turn."""
+        """What `function` returns or raises. Waits its turn."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, daemon=True)
             self._thread.start()
@@ -37,8 +37,18 @@ class Worker:
     def _work(self) -> None:
         while True:
             function, arguments, done = self._jobs.get()
-            self._deliver(done, function(*arguments))
+            try:
+                result, failure = function(*arguments), None
+            except Exception as error:
+                result, failure = None, error
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(_settle, done, result, failure)
 
-    def _deliver(self, done: "asyncio.Future", result: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(lambda: done.cancelled() or done.set_result(result))
+
+def _settle(done: "asyncio.Future", result: object, failure: "Exception | None") -> None:
+    if done.cancelled():
+        return
+    if failure is not None:
+        done.set_exception(failure)
+    else:
+        done.set_result(result)
