@@ -18,6 +18,7 @@ import pytest
 from lima.adapters.bootstrap.builder import BootstrapBuilder
 from lima.adapters.cidata.iso import IsoSeedWriter
 from lima.adapters.codec.yaml_reader import YamlTemplateParser
+from lima.adapters.filesystem.host_files import LocalHostFiles
 from lima.adapters.filesystem.instances import FilesystemInstanceStore
 from lima.adapters.filesystem.summaries import FileSummaryCache
 from lima.adapters.hostagent.client import SocketHostAgentClient
@@ -35,7 +36,8 @@ from lima.adapters.system.host import SystemHostInspector
 from lima.adapters.system.ports import LoopbackPorts
 from lima.adapters.system.processes import SystemProcessTable
 from lima.adapters.system.runner import AsyncProcessRunner
-from lima.adapters.templates.source import TemplateFiles
+from lima.adapters.templates.github import Answer
+from lima.adapters.templates.source import Reach, TemplateFiles
 from lima.domain.errors import (
     HostKeyMismatchError,
     LaunchFailedError,
@@ -265,8 +267,12 @@ class TestTemplateFiles(contracts.TemplateSourceContract):
         return TemplateFiles(
             facts,
             builtin_dirs=(os.path.join(REPO, "templates"),),
-            fetch=lambda _url, _limit: b"",
-            stdin=lambda _limit: b"",
+            files=LocalHostFiles(),
+            reach=Reach(
+                fetch=lambda _url, _limit: b"",
+                ask=lambda _url, _limit, _headers: Answer(404, b""),
+                stdin=lambda _limit: b"",
+            ),
         )
 
 

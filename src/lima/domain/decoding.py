@@ -23,6 +23,8 @@ from lima.domain.tree import OddKey, Path
 T = TypeVar("T")
 _INT64 = range(-(2**63), 2**64)
 _REMOVED_KEYS = {"network": "networks", "useHostResolver": "hostResolver.enabled"}
+_MAX_ADVICE = 100
+"""For how many unknown keys the nearest is looked for: it takes time, and nobody reads on."""
 _UNSET = object()
 
 
@@ -119,7 +121,8 @@ class _Walk:
         result = {}
         for key, value in data.items():
             if key not in fields:
-                self.unknown.append(UnknownKey(path=(*path, key), nearest=_nearest(key, fields)))
+                nearest = _nearest(key, fields) if len(self.unknown) < _MAX_ADVICE else ""
+                self.unknown.append(UnknownKey(path=(*path, key), nearest=nearest))
             elif (plain := self.convert(value, fields[key].type, (*path, key))) is not _UNSET:
                 result[key] = plain
         return result
@@ -210,7 +213,8 @@ def described(data: object) -> str:
 
 def shown(text: str) -> str:
     """A text of the user's in double quotes, control characters escaped, long ones cut."""
-    return msgspec.json.encode(text if len(text) <= 80 else text[:79] + "…").decode()
+    short = text if len(text) <= 80 else text[:79] + "…"
+    return msgspec.json.encode(short.encode(errors="replace").decode()).decode()
 
 
 def _fits(value: int, shape: inspect.IntType) -> bool:

@@ -54,10 +54,8 @@ class DriverPass:
         known = {key: value for key, value in msgspec.to_builtins(section).items() if value is not None}
         options = dict(self.template.vm_opts or {})
         old = options.get(driver)
-        merged = {**(old if isinstance(old, dict) else {}), **known}
-        if merged or driver in options:
-            options[driver] = merged
-            self.put(vm_opts=options)
+        options[driver] = {**(old if isinstance(old, dict) else {}), **known}
+        self.put(vm_opts=options)
 
 
 def driver_pass(

@@ -73,8 +73,8 @@ def relocated(tree: Tree, absolute: Callable[[str], str]) -> Tree:
     """
     top = written = tree.top
     base = top.entry("base")
-    if base is not None and bases(tree):
-        top = top.put(base._replace(value=_each(base.value, absolute)))
+    if base is not None and bases(tree) and (each := _each(base.value, absolute)) is not base.value:
+        top = top.put(base._replace(value=each))
     for name in ("provision", "probes"):
         steps = top.entry(name)
         if steps is not None and isinstance(steps.value, List):

@@ -256,6 +256,7 @@ def test_free_maps_have_no_unknown_keys() -> None:
     [
         ("a" * 100, 'the text "' + "a" * 79 + '…"'),
         ("\x1b[0m", 'the text "\\u001b[0m"'),
+        ("\udcff", 'the text "?"'),
         (1.5, "the number 1.5"),
         (False, "the boolean false"),
     ],

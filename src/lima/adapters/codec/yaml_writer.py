@@ -122,7 +122,9 @@ def _key(key: str) -> str:
 
 
 def _text(text: str) -> str:
-    safe = _PLAIN.fullmatch(text) and not text.startswith(_UNSAFE_START) and not text.endswith((" ", ":"))
+    safe = (
+        _PLAIN.fullmatch(text) and text != "-" and not text.startswith(_UNSAFE_START) and not text.endswith((" ", ":"))
+    )
     if safe and ": " not in text and plain_scalar(text) == text and text.lower() not in _OLD_WORDS:
         return text
     return _quoted(text)
