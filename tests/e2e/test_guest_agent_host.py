@@ -171,6 +171,14 @@ def test_an_agent_without_a_serial_port_is_reached_over_ssh(debian: Home) -> Non
     wait_for(lambda: is_attended(debian), seconds=20, what=f"attended over the port again: {log(debian)}")
 
 
+@pytest.mark.e2e_all
+def test_after_a_reboot_the_agent_is_attended_again(debian: Home) -> None:
+    debian.limactl("shell", NAME, "sudo", "systemctl", "reboot")
+    wait_for(lambda: not is_attended(debian), seconds=60, what="the guest goes down")
+    wait_for(lambda: is_attended(debian), seconds=COLD_S, what=f"attended after the reboot: {log(debian)}")
+    assert ("tcp", "0.0.0.0", 22) in ports(debian)
+
+
 def test_stopping_waits_for_no_agent(debian: Home) -> None:
     root(debian, "systemctl kill -s STOP lima-guestagent")
     debian.ok("stop", NAME)

@@ -5,7 +5,7 @@ import os
 import random
 import resource
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import grpc.aio
 import pytest
@@ -13,13 +13,16 @@ from tests.stand_in_agent import serve
 from tests.unit.adapters.guestagent.test_messages import a_message
 
 from lima.adapters.guestagent._generated import guestservice_pb2 as wire
+from lima.adapters.guestagent.channel import MAX_MESSAGE, MAX_REPORT, WINDOW
 from lima.adapters.guestagent.client import GrpcGuestAgent
 from lima.adapters.system.clock import SystemClock
 from lima.application import attend_agent
 from lima.application.agent_door import AgentDoor
 from lima.application.agent_state import AgentState
 from lima.application.attend_agent import AttendAgent
+from lima.domain.errors import GuestAgentError
 from lima.domain.guest_ports import MAX_PORTS
+from lima.ports.guest_agent import GuestSocket
 from lima.testing import fakes
 
 MESSAGES = 3000
@@ -117,3 +120,65 @@ async def test_lies_harm_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path) -> N
         await server.stop(None)
         assert os.listdir(folder) in ([], ["ga.sock"])
     assert os.listdir(tmp_path) == []
+
+
+@pytest.fixture
+def socket_path() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="lima-g", dir="/tmp") as folder:
+        yield f"{folder}/ga.sock"
+
+
+async def test_each_call_has_its_own_limit(socket_path: str) -> None:
+    """A megabyte of ports is thirty once parsed; a megabyte in a tunnel is one."""
+
+    async def one(_requests: object, _context: object) -> AsyncIterator[bytes]:
+        yield wire.TunnelMessage(data=bytes(size)).SerializeToString()
+
+    size = 0
+    server = await serve(socket_path, dict.fromkeys(("GetInfo", "SyncTime", "GetEvents", "Tunnel"), one))
+    link = GrpcGuestAgent()
+    await link.connect(socket_path)
+    size = MAX_REPORT
+    for call in (link.listening, lambda: link.set_clock(0), lambda: anext(link.changes())):
+        with pytest.raises(GuestAgentError, match="larger than max"):
+            await call()
+    size = MAX_MESSAGE - 100
+    tunnel = await link.tunnel(GuestSocket("/x"))
+    assert await tunnel.receive() == bytes(size)
+    size = MAX_MESSAGE
+    tunnel = await link.tunnel(GuestSocket("/x"))
+    with pytest.raises(GuestAgentError, match="larger than max"):
+        await tunnel.receive()
+    size = 0
+    await link.listening()
+    await link.close()
+    await server.stop(None)
+
+
+async def test_a_guest_cannot_send_ahead_what_nobody_receives(socket_path: str) -> None:
+    sent = 0
+
+    async def none(_requests: object, _context: object) -> AsyncIterator[bytes]:
+        yield b""
+
+    async def flood(_requests: object, _context: object) -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            yield wire.TunnelMessage(data=bytes(1 << 16)).SerializeToString()
+            sent += 1 << 16
+
+    server = await serve(socket_path, {"GetInfo": none, "Tunnel": flood})
+    link = GrpcGuestAgent()
+    await link.connect(socket_path)
+    tunnels = [await link.tunnel(GuestSocket("/x")) for _ in range(4)]
+    before = -1
+    async with asyncio.timeout(30):
+        while sent > before:  # until it gets no further
+            before = sent
+            await asyncio.sleep(0.5)
+    assert sent <= len(tunnels) * 3 * WINDOW
+    # and none of them stands in the way of the others
+    assert await asyncio.wait_for(tunnels[3].receive(), 10) == bytes(1 << 16)
+    await link.listening()
+    await link.close()
+    await server.stop(None)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 @dataclass(slots=True, kw_only=True)
 class AgentDoor:
     """`is_open`: the guest has its end of the serial port open. `has_ssh`: commands can be run in the guest.
-    `turns` counts what happened to the serial port: whoever talks through it starts anew when it changes."""
+    `turns` counts what happened to the serial port: whoever talks through it starts anew when it changes. `resumptions`
+    counts how often the guest went on after a pause."""
 
     is_open: bool = False
     has_ssh: bool = False
@@ -37,6 +38,14 @@ class AgentDoor:
         """The guest goes on after a pause, and its clock does not know."""
         self.resumptions += 1
         self._tell()
+
+    async def turned(self, since: int, *, seconds: float | None = None) -> None:
+        """Return once `turns` is no longer `since`, or after `seconds`."""
+        await self.until(lambda: self.turns != since, seconds=seconds)
+
+    async def resumed_after(self, count: int, *, seconds: float) -> None:
+        """Return once `resumptions` is no longer `count`, or after `seconds`."""
+        await self.until(lambda: self.resumptions != count, seconds=seconds)
 
     async def until(self, condition: Callable[[], bool], *, seconds: float | None = None) -> bool:
         """Return true once the condition holds; false after `seconds`."""

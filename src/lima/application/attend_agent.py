@@ -11,7 +11,7 @@ from typing import Any
 
 from lima.application.agent_door import AgentDoor
 from lima.application.agent_state import AgentState
-from lima.domain.errors import GuestAgentError, TransportError
+from lima.domain.errors import GuestAgentError, LimaError
 from lima.domain.guest_ports import PortsChanged
 from lima.domain.instance import FileName
 from lima.domain.progress import Level, Note
@@ -30,8 +30,8 @@ process each time."""
 STEADY_S = 10.0
 """A connection that lasted this long was a good one."""
 ABSENT_S = 60.0
-EVENTS_PER_S = 100
-"""More are left in the pipe until the second is over; the guest waits."""
+EVENTS_PER_S = 50
+"""More are left in the pipe until the second is over; the guest waits. An agent puts what happens together into one."""
 MAX_SAID = 50
 NOTEWORTHY_DRIFT_MS = 2000
 AGENT_SOCKET = "/run/lima-guestagent.sock"
@@ -59,10 +59,10 @@ class AttendAgent:
                 limit = LAST_PAUSE_S if door.is_open else LAST_SSH_PAUSE_S
                 try:
                     await self._attend(door, await self._way(door, transport, directory))
-                except (GuestAgentError, TransportError) as error:
+                except LimaError as error:
                     self._note_loss(error)
                 pause = FIRST_PAUSE_S if self.clock.monotonic() - began > STEADY_S else min(2 * pause, limit)
-                await door.until(lambda turns=turns: door.turns != turns, seconds=pause)  # type: ignore[misc]
+                await door.turned(turns, seconds=pause)
         finally:
             await _end(absence)
 
@@ -89,7 +89,7 @@ class AttendAgent:
             await _first_end(
                 self._follow(changes),
                 self._keep_clock(agent, door),
-                door.until(lambda: door.turns != turns),
+                door.turned(turns),
             )
         finally:
             self.state.agent_left()
@@ -116,17 +116,17 @@ class AttendAgent:
                 self._say_once(f"The guest's clock could not be set: {report.problem}", Level.WARNING)
             elif report.was_set and abs(report.drift_ms) > NOTEWORTHY_DRIFT_MS:
                 self._say_once(f"The guest's clock was {report.drift_ms / 1000:+.0f} s off, and has been set")
-            await door.until(lambda seen=seen: door.resumptions != seen, seconds=CLOCK_SYNC_S)  # type: ignore[misc]
+            await door.resumed_after(seen, seconds=CLOCK_SYNC_S)
 
     async def _tell_absence(self, door: AgentDoor) -> None:
         await door.until(lambda: door.has_ssh)
-        await asyncio.sleep(ABSENT_S)
+        await door.until(lambda: self.state.agent_was_seen, seconds=ABSENT_S)
         if not self.state.agent_was_seen:
             self._say(
                 "No guest agent answers: ports of the guest are not seen, and its clock is not set", Level.WARNING
             )
 
-    def _note_loss(self, error: GuestAgentError | TransportError) -> None:
+    def _note_loss(self, error: LimaError) -> None:
         if self.state.agent_was_seen:
             self._say_once(f"The connection to the guest agent was lost ({error.message}), making a new one")
         else:
