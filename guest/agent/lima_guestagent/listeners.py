@@ -99,10 +99,11 @@ def unix_listener(loop: "asyncio.AbstractEventLoop", path: str, owner: int) -> S
 
 def vsock_listener(loop: "asyncio.AbstractEventLoop", port: int) -> SocketListener:
     """On vsock `port`, for the host alone. Raises: ListenError."""
-    if not hasattr(socket, "AF_VSOCK"):
+    family = getattr(socket, "AF_VSOCK", None)
+    if family is None:
         raise ListenError("this Python has no vsock (3.7 has)")
     try:
-        listener = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         listener.bind((VSOCK_ANY_CID, port))
         return SocketListener(loop, listener, is_the_host)
     except (OSError, OverflowError) as error:

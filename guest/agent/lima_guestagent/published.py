@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MOST = 4 << 20
 SECONDS = 5.0
 MOST_PORTS = 4096
+MOST_PATIENCE = 16
 AGAIN_S = 9.0
 """Rules of the old iptables backend change without an event; looked at only where that backend is in use."""
 LEGACY = ("/proc/net/ip_tables_names", "/proc/net/ip6_tables_names")
@@ -54,7 +55,9 @@ class PublishedPorts:
         return {port for port in self._found if (port.protocol, port.port) not in taken}
 
     async def run(self) -> None:
-        """Read the rules at first and whenever they changed, never more than a tenth of the time."""
+        """Read the rules at first and whenever they changed; at once, but rules that never rest (kube-proxy's) are read
+        ever more seldom."""
+        patience = 1
         while True:
             started = self._loop.time()
             self._stale.clear()
@@ -63,7 +66,9 @@ class PublishedPorts:
                 self._found = found
                 if self._wake is not None:
                     self._wake()
-            await asyncio.sleep(max(0.1, 10 * (self._loop.time() - started)))
+            pause = patience * max(0.05, self._loop.time() - started)
+            await asyncio.sleep(pause)
+            patience = min(2 * patience, MOST_PATIENCE) if self._stale.is_set() else 1
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._stale.wait(), AGAIN_S if _uses_legacy() else None)
 
@@ -82,19 +87,25 @@ def _uses_legacy() -> bool:
 async def read_rules() -> "set[Port]":
     """Every published port that the guest's tools show."""
     found = set()
-    for program, version in (("iptables-save", 4), ("ip6tables-save", 6)):
-        path = tools.find(program)
-        text = await tools.output([path, "-t", "nat"], most=MOST, seconds=SECONDS) if path else None
-        if text:
-            found |= ports_in_iptables(text.decode("utf-8", "replace"), version)
+    for ports in await asyncio.gather(_iptables("iptables-save", 4), _iptables("ip6tables-save", 6), _nft()):
+        found |= ports
+    return set(sorted(found)[:MOST_PORTS])
+
+
+async def _iptables(program: str, version: int) -> "set[Port]":
+    path = tools.find(program)
+    text = await tools.output([path, "-t", "nat"], most=MOST, seconds=SECONDS) if path else None
+    return ports_in_iptables(text.decode("utf-8", "replace"), version) if text else set()
+
+
+async def _nft() -> "set[Port]":
     path = tools.find("nft")
     text = await tools.output([path, "-j", "list", "ruleset"], most=MOST, seconds=SECONDS) if path else None
-    if text:
-        try:
-            found |= ports_in_nft(json.loads(text.decode("utf-8", "replace")))
-        except (ValueError, RecursionError) as error:
-            log.debug("nft printed no rules: %s" % error)
-    return set(sorted(found)[:MOST_PORTS])
+    try:
+        return ports_in_nft(json.loads(text.decode("utf-8", "replace"))) if text else set()
+    except (ValueError, RecursionError) as error:
+        log.debug("nft printed no rules: %s" % error)
+        return set()
 
 
 def ports_in_iptables(text: str, version: int) -> "set[Port]":
