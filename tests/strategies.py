@@ -72,7 +72,7 @@ def _values(shape: inspect.Type, marks: Any = ()) -> st.SearchStrategy[Any]:
             return st.booleans()
         case inspect.IntType():
             low = -(2**63) if shape.ge is None else shape.ge
-            return st.integers(low, 2**63 if shape.le is None else shape.le)
+            return st.integers(low, 2**63 - 1 if shape.le is None else shape.le)
         case inspect.AnyType():
             return st.dictionaries(TEXTS, st.booleans() | TEXTS, max_size=2)
         case _:

@@ -130,7 +130,18 @@ def open_text(path: str) -> str:
         return file.read()
 
 
-@pytest.mark.parametrize("words", [("list",), ("list", "--json"), ("ls", "-q"), ("--version",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("list",),
+        ("list", "--json"),
+        ("ls", "-q"),
+        ("--version",),
+        ("list", "--format", "{{.Name}} {{.Status}}"),
+        ("list", "--list-fields"),
+    ],
+    ids=" ".join,
+)
 def test_the_quick_path_stays_light(tmp_path, words: tuple[str, ...]) -> None:
     """A list of modules is steadier than a stopwatch."""
     program = (

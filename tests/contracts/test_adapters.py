@@ -21,6 +21,7 @@ from lima.adapters.codec.yaml_reader import YamlTemplateParser
 from lima.adapters.filesystem.host_files import LocalHostFiles
 from lima.adapters.filesystem.instances import FilesystemInstanceStore
 from lima.adapters.filesystem.summaries import FileSummaryCache
+from lima.adapters.gotemplate.engine import GotplTemplates
 from lima.adapters.hostagent.client import SocketHostAgentClient
 from lima.adapters.hostagent.event_writer import DescriptorEventLog
 from lima.adapters.images.store import CachedImageStore
@@ -38,6 +39,7 @@ from lima.adapters.system.processes import SystemProcessTable
 from lima.adapters.system.runner import AsyncProcessRunner
 from lima.adapters.templates.github import Answer
 from lima.adapters.templates.source import Reach, TemplateFiles
+from lima.adapters.yq.engine import YaqpyQuery
 from lima.domain.errors import (
     HostKeyMismatchError,
     LaunchFailedError,
@@ -259,6 +261,18 @@ class TestYamlTemplateParser(contracts.TemplateParserContract):
     @pytest.fixture
     def text(self) -> str:
         return "images:\n- location: /x.qcow2\n"
+
+
+class TestGotplTemplates(contracts.GoTemplatesContract):
+    @pytest.fixture
+    def subject(self) -> GotplTemplates:
+        return GotplTemplates(to_yaml=str)
+
+
+class TestYaqpyQuery(contracts.YamlQueryContract):
+    @pytest.fixture
+    def subject(self) -> YaqpyQuery:
+        return YaqpyQuery()
 
 
 class TestTemplateFiles(contracts.TemplateSourceContract):

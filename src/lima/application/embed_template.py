@@ -101,7 +101,7 @@ class EmbedTemplate:
         return self._with_scripts(tree, job)
 
     def _base(self, base: embedding.Reference, parent: str, job: _Job) -> Tree:
-        if base.digest:
+        if base.has_digest:
             raise TemplateInvalidError(
                 (f"base {quote(base.locator)} in {quote(parent)} {_HAS_DIGEST}",),
                 hint="name the base without its digest",

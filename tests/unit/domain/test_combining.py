@@ -50,7 +50,7 @@ def test_disks_combine_by_name(disks: list[Any], result: list[Any]) -> None:
         ),
         (
             [{"location": "~", "sshfs": {"cache": True}}, {"location": "~", "sshfs": {"cache": False, "x": 1}}],
-            [{"location": "~", "sshfs": {"cache": True, "x": 1}}],
+            [{"location": "~", "sshfs": {"cache": True}}],
         ),
         (
             [{"location": "~", "9p": None}, {"location": "~", "9p": {"msize": "1MiB"}}],

@@ -158,14 +158,12 @@ def test_the_drivers_own_section_is_checked_key_by_key() -> None:
 # --- VZ and WSL2 -----------------------------------------------------------------------------------------------------
 
 
-def test_vz_fills_its_own_section_and_keeps_what_we_do_not_know() -> None:
+def test_vz_fills_its_own_section_and_drops_what_nobody_knows() -> None:
     result = _pass({"vmType": "vz", "arch": "aarch64", "vmOpts": {"vz": {"future": 1}}}, MAC)
     assert result.problems == []
     assert result.template.mount_type == "virtiofs"
     assert result.template.ssh.over_vsock is True
-    assert result.template.vm_opts == {
-        "vz": {"future": 1, "rosetta": {"enabled": False, "binfmt": False}, "diskImageFormat": "raw"}
-    }
+    assert result.template.vm_opts == {"vz": {"rosetta": {"enabled": False, "binfmt": False}, "diskImageFormat": "raw"}}
 
 
 def test_vz_takes_rosetta_from_its_older_place_where_the_newer_says_nothing() -> None:

@@ -27,13 +27,13 @@ def _merged(template: dict[str, Any], base: dict[str, Any]) -> Any:
     [
         (None, []),
         ([], []),
-        ("a", [("a", "")]),
-        (["a", {"url": "b", "digest": "sha256:0"}], [("a", ""), ("b", "sha256:0")]),
-        ([{"digest": "sha256:0"}, None, 5], [("", "sha256:0"), ("", ""), ("5", "")]),
+        ("a", [("a", False)]),
+        (["a", {"url": "b", "digest": "sha256:0"}], [("a", False), ("b", True)]),
+        ([{"digest": ""}, None, 5, True], [("", True), ("", False), ("5", False), ("true", False)]),
     ],
 )
-def test_bases_are_named_in_three_ways(base: object, found: list[tuple[str, str]]) -> None:
-    assert [(reference.locator, reference.digest) for reference in bases(_tree({"base": base}))] == found
+def test_bases_are_named_in_three_ways(base: object, found: list[tuple[str, bool]]) -> None:
+    assert [(reference.locator, reference.has_digest) for reference in bases(_tree({"base": base}))] == found
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,6 @@ def test_every_locator_moves(data: dict[str, Any], moved: dict[str, Any]) -> Non
     "data",
     [
         {"cpus": 1},
-        {"base": [{"digest": "x"}]},
         {"provision": ["no step", {"file": None}, {"file": ["x"]}], "probes": "none"},
     ],
 )

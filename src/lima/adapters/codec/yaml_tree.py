@@ -26,7 +26,9 @@ MAX_BYTES = 4 * 1024 * 1024
 MAX_LINES = 1_000_000
 MAX_DEPTH = 64
 MAX_NODES = 200_000
-_COLLECTION_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq", "!")
+_SCALAR_TAGS = tuple(
+    f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "binary", "timestamp")
+)
 _COMMENT = re.compile(r"(?:^|(?<=[ \t]))#[^\r\n]*", re.MULTILINE)
 _BOM = "\ufeff"
 
@@ -44,9 +46,9 @@ def read_tree(text: str, *, origin: str = "", comments: bool = False) -> Tree:
     has_bom = text.startswith(_BOM)
     text = text[1:] if has_bom else text
     builder = _Builder(text, origin, _Remarks(text) if comments else None)
-    for event in _events(text):
-        if builder.take(event):
-            break
+    complete = False
+    for event in _events(text):  # to the end: what follows the first document counts for nothing, but must be YAML
+        complete = complete or builder.take(event)
     return _with_bom(builder.tree()) if has_bom else builder.tree()
 
 
@@ -240,7 +242,7 @@ class _Builder:
         source = self._source(event)
         if event.tag is not None:
             try:
-                leaf = Leaf(tagged_scalar(text, event.tag, is_quoted=event.style in ("'", '"')), source, place)
+                leaf = Leaf(tagged_scalar(text, event.tag, is_plain=event.style in (None, "")), source, place)
             except ValueError as error:
                 self._refuse(str(error), place)
         elif event.implicit[0]:
@@ -257,8 +259,8 @@ class _Builder:
         place = self._place(event)
         if self._awaits_key():
             self._refuse("a key must be a text", place)
-        if event.tag is not None and event.tag not in _COLLECTION_TAGS:
-            self._refuse(f"tag {shown(event.tag)} is not known here", place)
+        if event.tag in _SCALAR_TAGS:
+            self._refuse(f"tag {shown(event.tag)} does not fit a collection", place)
         if len(self._stack) >= MAX_DEPTH:
             self._refuse(f"nested deeper than {MAX_DEPTH} levels", place)
         if self._stack and not self._stack[-1].is_map:
@@ -278,7 +280,7 @@ class _Builder:
         begin, end = frame.start.start_mark, event.end_mark
         keeps = frame.flow and frame.portable and begin.line == end.line
         source = self._text[begin.index : end.index] if keeps else ""
-        node: Node = (Map if frame.is_map else List)(tuple(frame.children), source, place)
+        node: Node = (Map if frame.is_map else List)(tuple(frame.children), source, place, frame.flow)
         done = _Weighed(node, frame.weight, frame.length, frame.height, frame.portable)
         self._finish(done, event, frame.anchor, start=frame.start)
 
@@ -358,6 +360,8 @@ class _Builder:
             frame.children.append(entry._replace(value=node, remark=entry.remark or beside))
             return
         frame.portable = False
+        if isinstance(node, Leaf) and node.value is None:
+            return
         if not isinstance(node, Map):
             self._refuse(f"{kind_name(_empty(node))} was used where mapping is expected", place)
         for inner in node.entries:
