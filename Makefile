@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python
 STAMP := $(VENV)/.stamp
 DEV_STAMP := $(VENV)/.stamp-dev
+AGENT := guest/lima-guestagent
+AGENT_SOURCES := $(wildcard guest/agent/*.py guest/agent/*/*.py requirements/guest-*.txt) scripts/guest_agent.py
 
 .DEFAULT_GOAL := help
 .PHONY: help start test check coverage fmt e2e-all bench dist lock check-earliest clean
@@ -13,19 +15,19 @@ DEV_STAMP := $(VENV)/.stamp-dev
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | column -t -s '|'
 
-start: $(STAMP) ## install what is missing, boot a Debian guest, show what it says
+start: $(STAMP) $(AGENT) ## install what is missing, boot a Debian guest, show what it says
 	@scripts/start.sh $(RUN)
 
 # in CI, what the tests need must be there; elsewhere they are skipped with the reason
 comma := ,
 test: export LIMA_TESTS_REQUIRE := $(if $(CI),needs_qemu$(comma)needs_ssh)
-test: $(DEV_STAMP) ## all tests that fit into one CI run, with real guests
+test: $(DEV_STAMP) $(AGENT) ## all tests that fit into one CI run, with real guests
 	@scripts/test-requirements.sh $(RUN)
 	@$(MAKE) --no-print-directory coverage
 	$(RUN) -m pytest tests/architecture tests/contracts tests/integration
 	$(RUN) -m pytest tests/e2e -m "not e2e_all"
 
-check: $(DEV_STAMP) ## format, lint, types, layers, unit tests: under a minute
+check: $(DEV_STAMP) $(AGENT) ## format, lint, types, layers, unit tests: under a minute
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict src tests/conformance.py
@@ -39,15 +41,15 @@ fmt: $(DEV_STAMP) ## format the code and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-e2e-all: $(DEV_STAMP) ## every guest there is: other init, boot loaders, upstream's seeds and arguments (30 minutes)
+e2e-all: $(DEV_STAMP) $(AGENT) ## every guest there is: other init, boot loaders, upstream's seeds and arguments (30 minutes)
 	@scripts/test-requirements.sh $(RUN) all
 	$(RUN) -m pytest tests/e2e -m "e2e_all" -s
 
-bench: $(DEV_STAMP) ## the budgets of docs/architecture.md, as ratios
+bench: $(DEV_STAMP) $(AGENT) ## the budgets of docs/architecture.md, as ratios
 	@scripts/test-requirements.sh $(RUN)
 	$(RUN) -m benchmarks
 
-dist: $(DEV_STAMP) ## wheel, sdist and a one-file executable below dist/
+dist: $(DEV_STAMP) $(AGENT) ## wheel, sdist and a one-file executable below dist/
 	scripts/dist.sh $(RUN)
 
 lock: $(DEV_STAMP) ## write requirements/*.txt anew from pyproject.toml
@@ -57,7 +59,7 @@ check-earliest: ## unit tests with the earliest versions that pyproject.toml all
 	scripts/check-earliest.sh $(PYTHON)
 
 clean: ## remove what the targets above made (not your instances)
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .state
+	rm -rf $(VENV) $(AGENT) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .state
 
 $(STAMP): pyproject.toml requirements/runtime.txt scripts/venv.sh
 	@scripts/venv.sh $(PYTHON) $(VENV) requirements/runtime.txt
@@ -66,3 +68,6 @@ $(STAMP): pyproject.toml requirements/runtime.txt scripts/venv.sh
 $(DEV_STAMP): $(STAMP) requirements/dev.txt
 	@scripts/venv.sh $(PYTHON) $(VENV) requirements/dev.txt
 	@touch $@
+
+$(AGENT): $(AGENT_SOURCES) | $(STAMP)
+	@$(RUN) scripts/guest_agent.py $@

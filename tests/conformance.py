@@ -8,6 +8,7 @@ from lima.adapters.filesystem.instances import FilesystemInstanceStore
 from lima.adapters.filesystem.outbox import LocalHostOutbox
 from lima.adapters.filesystem.summaries import FileSummaryCache
 from lima.adapters.gotemplate.engine import GotplTemplates
+from lima.adapters.guestagent.client import GrpcGuestAgent
 from lima.adapters.hostagent.client import SocketHostAgentClient
 from lima.adapters.hostagent.event_writer import DescriptorEventLog
 from lima.adapters.hostagent.launcher import DetachedLauncher
@@ -35,6 +36,7 @@ from lima.ports.clock import Clock
 from lima.ports.disk_store import DiskStore
 from lima.ports.events import EventSink
 from lima.ports.go_templates import GoTemplates
+from lima.ports.guest_agent import GuestAgent, GuestAgentLink
 from lima.ports.host import AcceleratorProbe, HostInspector
 from lima.ports.host_agent import HostAgentLauncher
 from lima.ports.host_outbox import HostOutbox
@@ -62,6 +64,8 @@ CLOCKS: tuple[type[Clock], ...] = (fakes.FakeClock, SystemClock)
 DISK_STORES: tuple[type[DiskStore], ...] = (fakes.FakeDiskStore, FilesystemDiskStore)
 DISK_TOOLS: tuple[type[DiskTool], ...] = (fakes.FakeDiskTool, QemuDiskTool)
 EVENT_SINKS: tuple[type[EventSink], ...] = (fakes.FakeEventSink, Log, LogProgress, TerminalProgress, JsonLog)
+GUEST_AGENTS: tuple[type[GuestAgent], ...] = (fakes.FakeGuestAgent, GrpcGuestAgent)
+GUEST_AGENT_LINKS: tuple[type[GuestAgentLink], ...] = (fakes.FakeGuestAgent, GrpcGuestAgent)
 HOST_INSPECTORS: tuple[type[HostInspector], ...] = (fakes.FakeHostInspector, SystemHostInspector)
 HOST_OUTBOXES: tuple[type[HostOutbox], ...] = (fakes.FakeHostOutbox, LocalHostOutbox)
 HYPERVISORS: tuple[type[Hypervisor], ...] = (fakes.FakeHypervisor, QemuHypervisor)

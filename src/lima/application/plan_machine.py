@@ -46,6 +46,7 @@ class PlanMachine:
             display=config.display,
             vnc_display=config.vnc_display,
             audio_device=config.audio_device or None,
+            wants_agent_port=not config.plain,
         )
 
     def _path(self, name: str, file: str) -> str | None:

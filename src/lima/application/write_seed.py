@@ -24,9 +24,11 @@ class WriteSeed:
     keys: SshKeys
     facts: HostFacts
     boot_scripts: Callable[[], Mapping[str, bytes]]
+    guest_agent: Callable[[InstanceConfig], bytes]
     version: str
 
     async def __call__(self, name: str, config: InstanceConfig) -> str:
+        """Raises: TemplateInvalidError (a value that would break a line, or an agent that is none)."""
         await self.keys.identity()
         host_key = await self._host_key(name)
         request = SeedRequest(
@@ -38,6 +40,7 @@ class WriteSeed:
             lima_version=self.version,
             nerdctl_archive=self._nerdctl(name, config),
             proxies=guest_proxies(config.env, dict(self.facts.environment) if config.propagate_proxy_env else {}),
+            guest_agent=b"" if config.plain else self.guest_agent(config),
         )
         seed = render_seed(request, self.boot_scripts())
         self.writer.write(seed, f"{self.store.directory(name)}/{FileName.CIDATA_ISO}")

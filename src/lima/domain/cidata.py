@@ -14,12 +14,14 @@ from lima.domain.config import InstanceConfig, Provision, ProvisionMode, RunPoli
 from lima.domain.disks import device_name
 from lima.domain.errors import TemplateInvalidError
 from lima.domain.instance import FileName, hostname
+from lima.domain.machine_spec import AGENT_PORT_NAME
 from lima.domain.shellwords import quote_word
 
 GATEWAY = "192.168.5.2"
 SLIRP_DNS = "192.168.5.3"
 GUEST_IP = "192.168.5.15"
 MOUNT_POINT = "/mnt/lima-cidata"
+GUEST_AGENT = "lima-guestagent"
 PER_BOOT_SCRIPT = "/var/lib/cloud/scripts/per-boot/00-lima.boot.sh"
 PER_BOOT = f"""\
 #!/bin/sh
@@ -77,8 +79,11 @@ class HostKeyPair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedRequest:
-    """What a seed is made of. `proxies` are pairs for the guest's environment; `nerdctl_archive` is the absolute path
-    of a file, empty where there is none."""
+    """What a seed is made of.
+
+    `proxies` are pairs for the guest's environment; `nerdctl_archive` is the absolute path of a file and `guest_agent`
+    an executable's content, both empty where there is none to give.
+    """
 
     name: str
     config: InstanceConfig
@@ -88,6 +93,7 @@ class SeedRequest:
     lima_version: str
     proxies: tuple[tuple[str, str], ...] = ()
     nerdctl_archive: str = ""
+    guest_agent: bytes = b""
     debug: bool = False
 
 
@@ -128,12 +134,18 @@ def _files(request: SeedRequest, boot_scripts: Mapping[str, bytes], *, instance_
         SeedFile(path=path, content=content, mode=0o755 if path.endswith(".sh") or "util/" in path else 0o644)
         for path, content in sorted(boot_scripts.items())
     ]
+    if _has_agent(request):
+        files.append(SeedFile(path=GUEST_AGENT, content=request.guest_agent, mode=0o755))
     for index, step in enumerate(config.provision):
         files += _provision(index, step)
     if request.nerdctl_archive:
         # a quarter of a gigabyte: its bytes are no part of the seed's identity
         files.append(SeedFile(path=FileName.NERDCTL, source=request.nerdctl_archive))
     return files
+
+
+def _has_agent(request: SeedRequest) -> bool:
+    return bool(request.guest_agent) and not request.config.plain
 
 
 def _provision(index: int, step: Provision) -> list[SeedFile]:
@@ -228,7 +240,7 @@ def _lima_env(request: SeedRequest, instance_id: str) -> list[tuple[str, str]]:
         ("SKIP_DEFAULT_DEPENDENCY_RESOLUTION", "1" if _skips_dependencies(config) else ""),
         ("VMTYPE", config.vm_type),
         ("VSOCK_PORT", "0"),
-        ("VIRTIO_PORT", ""),
+        ("VIRTIO_PORT", AGENT_PORT_NAME if config.vm_type == "qemu" and _has_agent(request) else ""),
         ("PLAIN", "1" if config.plain else ""),
         ("NO_CLOUD_INIT", ""),
         ("PASSWORDLESS_SUDO", "1" if user.passwordless_sudo else ""),

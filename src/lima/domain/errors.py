@@ -10,7 +10,7 @@
       TransportError     UnreachableError · AuthenticationError · HostKeyMismatchError · RemoteCommandError(exit_code)
       ImageError         DownloadError(unreachable_host) · DigestMismatchError · ImageFormatError · ImageBuildError(log_tail)
       NetworkError
-      GuestError         RequirementNotMetError · NotReadyError(console_tail)
+      GuestError         RequirementNotMetError · NotReadyError(console_tail) · GuestAgentError · GuestDialError
       CommandError       a command line or a setting that cannot be carried out as it stands
 
 The message says what happened to which thing, the hint what to do next. Catch by meaning, read facts from attributes.
@@ -285,3 +285,11 @@ class NotReadyError(GuestError):
     def __init__(self, message: str, *, console_tail: tuple[str, ...] = (), hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.console_tail = console_tail
+
+
+class GuestAgentError(GuestError):
+    """The agent in the guest does not answer, not in time, or not as an agent does."""
+
+
+class GuestDialError(GuestAgentError):
+    """The agent answers, and cannot reach the address in the guest that it was asked for."""

@@ -73,10 +73,11 @@ class FileName:
     KNOWN_HOSTS = "known_hosts"
     HOST_KEY = "ssh_host_ed25519_key"
     PROVISION_REPORT = "provision-report.json"
-    # a socket is no state: this one may go with `stop -f`
     # only with containerd: the name that the archive has in the seed
     NERDCTL = "nerdctl-full.tgz"
+    # a socket is no state: these may go with `stop -f`
     PROGRESS_SOCK = "progress.sock"
+    GA_SSH_SOCK = "ga-ssh.sock"
 
 
 EXISTING_INSTANCE_FILES = (

@@ -40,6 +40,10 @@ class Firmware:
     code: str | None = None
 
 
+AGENT_PORT_NAME = "io.lima-vm.guest_agent.0"
+"""The virtio-serial port of the guest agent. It opens exclusively, so progress has one of its own."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineSpec:
     """One guest. Sizes in bytes, paths absolute; sockets and logs are named by `domain.instance.FileName` in `directory`.
@@ -68,4 +72,5 @@ class MachineSpec:
     vnc_display: str = "127.0.0.1:0,to=9"
     audio_device: str | None = None
     wants_progress_port: bool = True
+    wants_agent_port: bool = True
     extra_arguments: tuple[str, ...] = ()

@@ -8,6 +8,9 @@ from lima.domain.instance import quote, quote_rune
 from lima.domain.problem import Problem
 from lima.domain.template import Template
 
+GUEST_AGENT_PARAM = "internal_guestAgent"
+"""Path on the host of an agent to use in place of ours: upstream's static binary, for guests without Python."""
+_INTERNAL = ("internal_netplanOptional", GUEST_AGENT_PARAM)
 _NAME = r"^[a-zA-Z][a-zA-Z0-9_]*$"
 
 
@@ -32,7 +35,7 @@ def unused_parameters(template: Template, playbooks: Iterable[str] = ()) -> tupl
 
     def used(key: str) -> bool:
         pattern = re.compile(rf"{{{{[^}}]*\.Param\.{re.escape(key)}[^}}]*}}}}|\bPARAM_{re.escape(key)}\b")
-        return key == "internal_netplanOptional" or any(pattern.search(text) for text in texts)
+        return key in _INTERNAL or any(pattern.search(text) for text in texts)
 
     return tuple(
         Problem(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING
 
 from lima.wiring.factories import version
@@ -32,9 +33,11 @@ if TYPE_CHECKING:
     from lima.application.resolve_instance import ResolveInstance
     from lima.application.supervise import Supervise
     from lima.application.write_seed import WriteSeed
+    from lima.domain.config import InstanceConfig
     from lima.domain.host import HostFacts
     from lima.domain.sshconfig import SshTarget
     from lima.ports.events import EventSink
+    from lima.ports.guest_agent import GuestAgentLink
 
 
 def make_transport(
@@ -66,15 +69,26 @@ def host_outbox() -> LocalHostOutbox:
 def write_seed(
     instances: FilesystemInstanceStore, writer: IsoSeedWriter, keys: OpensshKeys, facts: HostFacts
 ) -> WriteSeed:
+    from lima.adapters.cidata.agent import load_guest_agent
     from lima.adapters.cidata.scripts import load_boot_scripts
     from lima.application.write_seed import WriteSeed
-    from lima.wiring.locations import data_dir
+    from lima.domain.parameters import GUEST_AGENT_PARAM
+    from lima.wiring.locations import data_dir, guest_agent_path
 
     def boot_scripts() -> Mapping[str, bytes]:
         return load_boot_scripts(data_dir("guest"))
 
+    def guest_agent(config: InstanceConfig) -> bytes:
+        return load_guest_agent(guest_agent_path(), named=dict(config.param).get(GUEST_AGENT_PARAM, ""))
+
     return WriteSeed(
-        store=instances, writer=writer, keys=keys, facts=facts, boot_scripts=boot_scripts, version=version()
+        store=instances,
+        writer=writer,
+        keys=keys,
+        facts=facts,
+        boot_scripts=boot_scripts,
+        guest_agent=guest_agent,
+        version=version(),
     )
 
 
@@ -114,6 +128,13 @@ def connect_guest(
     )
 
 
+@cache
+def guest_agent() -> GuestAgentLink:
+    from lima.adapters.guestagent.client import GrpcGuestAgent
+
+    return GrpcGuestAgent()
+
+
 def supervise(
     instances: FilesystemInstanceStore,
     the_clock: SystemClock,
@@ -134,10 +155,12 @@ def supervise(
     shows_log: bool = False,
 ) -> Supervise:
     from lima.application.answer_yq import AnswerYq
+    from lima.application.attend_agent import AttendAgent
     from lima.application.copy_to_host import CopyToHost
     from lima.application.supervise import Supervise
     from lima.application.watch_boot_log import WatchBootLog
 
+    attend = AttendAgent(agent=guest_agent, clock=the_clock, state=state, log=log)
     return Supervise(
         store=instances,
         clock=the_clock,
@@ -147,6 +170,7 @@ def supervise(
         write_seed=seed,
         boot=boot,
         connect=connect,
+        attend=attend,
         probe=probe,
         progress=progress,
         new_hypervisor=new_hypervisor,

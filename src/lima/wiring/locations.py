@@ -16,6 +16,11 @@ def data_dir(name: str) -> str:
     return os.path.join(os.path.dirname(os.path.dirname(package)), name)
 
 
+def guest_agent_path() -> str:
+    """The guest agent as one file: in the installed package, or where `make` puts it in a source checkout."""
+    return os.path.join(data_dir("guest"), "lima-guestagent")
+
+
 def self_command() -> tuple[str, ...]:
     """The words that run this program again, whatever it was packed as."""
     if getattr(sys, "frozen", False):

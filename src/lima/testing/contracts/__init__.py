@@ -8,6 +8,7 @@ class TestQemu(HypervisorContract):
 """
 
 from lima.testing.contracts.disks import DiskStoreContract
+from lima.testing.contracts.guest_agent import GuestAgentContract
 from lima.testing.contracts.guests import HypervisorContract, NetworkDaemonContract, TransportContract
 from lima.testing.contracts.hosts import (
     AcceleratorProbeContract,
@@ -41,6 +42,7 @@ __all__ = [
     "EventSinkContract",
     "FileStoreContract",
     "GoTemplatesContract",
+    "GuestAgentContract",
     "HostAgentClientContract",
     "HostInspectorContract",
     "HostOutboxContract",

@@ -7,6 +7,7 @@ from lima.testing.fakes.agents import (
     FakeHostAgentLauncher,
 )
 from lima.testing.fakes.disks import FakeDiskStore
+from lima.testing.fakes.guest_agent import FakeGuestAgent
 from lima.testing.fakes.guests import FakeHypervisor, FakeNetworkDaemon, FakeTransport
 from lima.testing.fakes.hosts import (
     FakeAcceleratorProbe,
@@ -31,6 +32,7 @@ __all__ = [
     "FakeDiskStore",
     "FakeDiskTool",
     "FakeEventSink",
+    "FakeGuestAgent",
     "FakeGuestProgressSource",
     "FakeHostAgentClient",
     "FakeHostAgentLauncher",

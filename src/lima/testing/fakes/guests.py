@@ -83,6 +83,7 @@ class FakeTransport(Failing):
         self.commands: dict[tuple[str, ...], RemoteResult] = {}
         self.guest: Callable[[tuple[str, ...], bytes], RemoteResult | None] | None = None
         self.ran: list[tuple[str, ...]] = []
+        self.forwards: dict[str, str] = {}
         self._lost = asyncio.Event()
         self._is_connected = False
 
@@ -123,12 +124,18 @@ class FakeTransport(Failing):
                 on_line(line)
         return result
 
+    async def forward(self, local: str, remote: str) -> None:
+        if not self._is_connected:
+            raise UnreachableError("the connection is gone")
+        self.forwards[local] = remote
+
     async def close(self) -> None:
         self.lose()
 
     def lose(self) -> None:
         """The connection breaks."""
         self._is_connected = False
+        self.forwards.clear()
         self._lost.set()
 
 

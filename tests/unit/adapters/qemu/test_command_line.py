@@ -36,6 +36,7 @@ CASES = {
     "x86_64-iso": replace(MACHINE, iso=f"{D}/iso"),
     "x86_64-vnc": replace(MACHINE, display="vnc"),
     "x86_64-no-progress-port": replace(MACHINE, wants_progress_port=False),
+    "x86_64-plain": replace(MACHINE, wants_agent_port=False),
     "x86_64-more-disks": replace(
         MACHINE, additional_disks=(DiskSpec(path="/d/a,b", format=DiskFormat.RAW),), cpu_model="Nehalem"
     ),

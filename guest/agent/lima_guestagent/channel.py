@@ -1,0 +1,203 @@
+"""Bytes to and from one peer, over descriptors that do not block."""
+
+import os
+import select
+from collections import deque
+
+TYPE_CHECKING = False  # the module of that name costs start time
+if TYPE_CHECKING:
+    import asyncio
+
+READ = 1 << 18
+HIGH = 1 << 21
+"""Bytes waiting to be written from which on the peer is not read any more: what it sends makes us answer."""
+LOOK_S = 1.0
+"""How often a port without a host is looked at, should its event be missed."""
+
+
+class Channel:
+    """A socket. `on_data(bytes)`, `on_drained()` (something was written) and `on_end()` (once) are its events."""
+
+    def __init__(self, loop: "asyncio.AbstractEventLoop", read_fd: int, write_fd: int) -> None:
+        self._loop = loop
+        self._read_fd = read_fd
+        self._write_fd = write_fd
+        self._out = deque()
+        self._is_reading = self._is_writing = self._is_over = False
+        self.pending = 0
+        self.on_data = self.on_drained = self.on_end = None
+
+    def start(self) -> None:
+        self._resume()
+
+    def write(self, data: bytes) -> None:
+        """Take `data`; it goes out in order, as fast as the peer reads."""
+        if self._is_over or not data:
+            return
+        self._out.append(data)
+        self.pending += len(data)
+        if not self._is_writing:
+            self._write_some()
+        if self.pending > HIGH:
+            self._pause()
+
+    def close(self) -> None:
+        """End both directions at once; what waits is dropped."""
+        if not self._is_over:
+            self._is_over = True
+            self._pause()
+            self._stop_writing()
+            self._out.clear()
+            self.pending = 0
+            self._close_descriptors()
+
+    def _close_descriptors(self) -> None:
+        for fd in {self._read_fd, self._write_fd}:
+            os.close(fd)
+
+    def _resume(self) -> None:
+        if not self._is_reading and not self._is_over:
+            self._is_reading = True
+            self._loop.add_reader(self._read_fd, self._read_some)
+
+    def _pause(self) -> None:
+        if self._is_reading:
+            self._is_reading = False
+            self._loop.remove_reader(self._read_fd)
+
+    def _stop_writing(self) -> None:
+        if self._is_writing:
+            self._is_writing = False
+            self._loop.remove_writer(self._write_fd)
+
+    def _read_some(self) -> None:
+        try:
+            data = os.read(self._read_fd, READ)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if data:
+            self.on_data(data)
+        else:
+            self._ended()
+
+    def _ended(self) -> None:
+        self.close()
+        self.on_end()
+
+    def _write_some(self) -> None:
+        written = 0
+        try:
+            while self._out and not self._is_over:
+                data = self._out[0]
+                count = os.write(self._write_fd, data)
+                written += count
+                if count < len(data):
+                    self._out[0] = memoryview(data)[count:]
+                else:
+                    self._out.popleft()
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError:
+            self._broken()
+            return
+        self.pending -= written
+        if self._out:
+            if not self._is_writing:
+                self._is_writing = True
+                self._loop.add_writer(self._write_fd, self._write_some)
+        else:
+            self._stop_writing()
+        if self.pending <= HIGH:
+            self._resume()
+        if written:
+            self._loop.call_soon(self._tell_drained)
+
+    def _tell_drained(self) -> None:
+        if not self._is_over:
+            self.on_drained()
+
+    def _broken(self) -> None:
+        # what the peer sent before it went may still be read; the end is found there
+        self._stop_writing()
+        self._out.clear()
+        self.pending = 0
+        self._resume()
+
+
+class SerialChannel(Channel):
+    """A virtio-serial port: opened once for life, hosts come and go behind it.
+
+    Reading nothing means that no host is there. `on_end` is called whenever one went away, and the next one's bytes
+    come through the same channel. While nobody is there, an edge-triggered epoll waits: a level-triggered one would
+    report the missing host without end.
+    """
+
+    BURST = 64  # reads at a time: the kernel gives out a page each
+
+    def __init__(self, loop: "asyncio.AbstractEventLoop", read_fd: int, write_fd: int) -> None:
+        super().__init__(loop, read_fd, write_fd)
+        self._epoll = select.epoll()
+        self._epoll.register(read_fd, select.EPOLLIN | select.EPOLLET)
+        self._has_host = False
+        self._look = None
+
+    def start(self) -> None:
+        super().start()
+        self._look_again()
+
+    def write(self, data: bytes) -> None:
+        if self._has_host:
+            super().write(data)
+
+    def _close_descriptors(self) -> None:
+        if self._look is not None:
+            self._look.cancel()
+        self._epoll.close()
+        super()._close_descriptors()
+
+    def _resume(self) -> None:
+        if not self._is_reading and not self._is_over:
+            self._is_reading = True
+            self._loop.add_reader(self._epoll.fileno(), self._read_some)
+            self._loop.call_soon(self._read_some)
+
+    def _pause(self) -> None:
+        if self._is_reading:
+            self._is_reading = False
+            self._loop.remove_reader(self._epoll.fileno())
+
+    def _look_again(self) -> None:
+        if not self._has_host:
+            self._read_some()
+        if not self._is_over:
+            self._look = self._loop.call_later(LOOK_S, self._look_again)
+
+    def _read_some(self) -> None:
+        if not self._is_reading:
+            return
+        self._epoll.poll(0)  # takes the event, so that the next one counts
+        for _ in range(self.BURST):
+            try:
+                data = os.read(self._read_fd, READ)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self._host_left()
+                return
+            self._has_host = True
+            self.on_data(data)
+            if not self._is_reading:
+                return
+        self._loop.call_soon(self._read_some)
+
+    def _host_left(self) -> None:
+        if self._has_host:
+            self._has_host = False
+            self._stop_writing()
+            self._out.clear()
+            self.pending = 0
+            self.on_end()

@@ -1,0 +1,64 @@
+"""Programs of the guest, run with bounds."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+from subprocess import DEVNULL, PIPE
+
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C"}
+
+
+def find(name: str) -> "str | None":
+    """Path of a program, None where the guest has none."""
+    return shutil.which(name, path=ENVIRONMENT["PATH"])
+
+
+async def start(argv: "list[str]", *, limit: int = 1 << 16, **environment: str) -> "asyncio.subprocess.Process":
+    """A child whose output is read by the caller, at most `limit` bytes ahead."""
+    return await asyncio.create_subprocess_exec(
+        *argv, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, env=dict(ENVIRONMENT, **environment), limit=limit
+    )
+
+
+async def end(process: "asyncio.subprocess.Process") -> int:
+    """Kill what still runs, and reap it."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+    return await process.wait()
+
+
+async def output(argv: "list[str]", *, most: int, seconds: float, **environment: str) -> "bytes | None":
+    """What the program printed; None if it failed, printed more than `most` bytes or took longer than `seconds`."""
+    try:
+        process = await start(argv, **environment)
+    except OSError:
+        return None
+    try:
+        text = await asyncio.wait_for(_read(process.stdout, most), seconds)
+        if text is None:
+            return None
+        return text if await asyncio.wait_for(process.wait(), seconds) == 0 else None
+    except asyncio.TimeoutError:
+        return None
+    finally:
+        await end(process)
+
+
+async def _read(stream: "asyncio.StreamReader", most: int) -> "bytes | None":
+    chunks = []
+    size = 0
+    while True:
+        chunk = await stream.read(1 << 16)
+        if not chunk:
+            return b"".join(chunks)
+        size += len(chunk)
+        if size > most:
+            return None
+        chunks.append(chunk)
+
+
+def readable_file(*paths: str) -> "str | None":
+    """The first of `paths` that exists."""
+    return next((path for path in paths if path and os.path.isfile(path)), None)

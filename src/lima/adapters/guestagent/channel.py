@@ -1,0 +1,133 @@
+"""One gRPC channel over a unix socket of the host, and what its errors mean."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+# the C core writes notices to stderr, where this process keeps one JSON record a line; read at import
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+import grpc
+import grpc.aio
+
+from lima.domain.errors import GuestAgentError
+from lima.domain.guest_ports import accepted_text
+
+MAX_MESSAGE = 4 << 20
+"""Of one message from the guest. Upstream's own agent never sends more in a tunnel."""
+MAX_REPORT = 512 << 10
+"""The same for reports of ports: small messages inside a large one take thirty times their bytes once parsed."""
+WINDOW = 4 << 20
+"""What the guest may send ahead of us on each stream. Upstream grants 512 MiB; that much of our memory is not the
+guest's to take."""
+FRAME = 1 << 20
+RECONNECT_S = 0.25
+"""Least pause between two connections, so that the guest sees the first one end."""
+CONNECT_MS = 10_000
+
+_SERVICE_CONFIG = json.dumps(
+    {
+        "methodConfig": [
+            {
+                "name": [
+                    {"service": "GuestService", "method": method} for method in ("GetInfo", "GetEvents", "SyncTime")
+                ],
+                "maxResponseMessageBytes": MAX_REPORT,
+            }
+        ]
+    }
+)
+_OPTIONS = (
+    ("grpc.max_send_message_length", 2**31 - 1),
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    ("grpc.http2.lookahead_bytes", WINDOW),
+    ("grpc.http2.max_frame_size", FRAME),
+    # without probes the windows stay as they are, and an idle connection is silent
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.enable_retries", 0),
+    # a second object never shares a connection with the first
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.initial_reconnect_backoff_ms", int(1000 * RECONNECT_S)),
+    # this is what one attempt may take, for all its name
+    ("grpc.min_reconnect_backoff_ms", CONNECT_MS),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+    ("grpc.service_config", _SERVICE_CONFIG),
+    ("grpc.service_config_disable_resolution", 1),
+    ("grpc.enable_http_proxy", 0),
+)
+AnyCall = TypeVar("AnyCall", bound=grpc.aio.Call)
+LIBRARY_ERRORS = (
+    grpc.aio.BaseError,
+    asyncio.InvalidStateError,
+    OSError,
+    ValueError,
+    TypeError,
+    RuntimeError,
+)
+"""What else it raises, for the most part where a channel was closed meanwhile."""
+
+# told by exceptions
+logging.getLogger("grpc").setLevel(logging.CRITICAL)
+
+
+def open_channel(socket_path: str) -> grpc.aio.Channel:
+    """A channel that connects when it is first used."""
+    return grpc.aio.insecure_channel(f"unix:{socket_path}", options=_OPTIONS)
+
+
+class Held(Generic[AnyCall]):
+    """A call, until it is dropped. The connection stays open for as long as a call object lives, cancelled or not."""
+
+    def __init__(self, call: AnyCall) -> None:
+        self._call: AnyCall | None = call
+
+    @property
+    def call(self) -> AnyCall:
+        """Raises: GuestAgentError once it was dropped."""
+        if self._call is None:
+            raise GuestAgentError("the connection to the guest agent is closed")
+        return self._call
+
+    def drop(self) -> None:
+        """End the call. Doing it twice is no error."""
+        call, self._call = self._call, None
+        if call is not None:
+            call.cancel()
+
+
+@contextlib.contextmanager
+def translated(what: str, *, refused: type[GuestAgentError] = GuestAgentError) -> Iterator[None]:
+    """What the library raises leaves as GuestAgentError. `what` says what was being done; an agent that answers, and
+    says no, is told as `refused`."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        kind = refused if error.code() is grpc.StatusCode.UNKNOWN else GuestAgentError
+        raise kind(f"{what}: {_reason(error)}") from error
+    except asyncio.CancelledError as error:
+        # a call that ends with its channel looks like a cancelled task to whoever awaits it
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise _closed(what) from error
+    except LIBRARY_ERRORS as error:
+        raise _closed(what) from error
+
+
+def _closed(what: str) -> GuestAgentError:
+    return GuestAgentError(f"{what}: the connection to the guest agent is closed")
+
+
+def _reason(error: grpc.aio.AioRpcError) -> str:
+    """The guest's words, in bounds."""
+    match error.code():
+        case grpc.StatusCode.DEADLINE_EXCEEDED:
+            return "the guest agent did not answer in time"
+        case grpc.StatusCode.UNAVAILABLE:
+            return "the guest agent is not there"
+        case code:
+            return accepted_text(error.details() or "") or code.name
