@@ -114,6 +114,8 @@ COMMANDS = {
     ),
     "provision-report": Command(
         target="lima.entrypoints.cli.provision_report:provision_report",
+        usage="[INSTANCE]",
+        most=1,
         summary="Show how the last boot of an instance went, script by script",
         examples=(
             ("limactl provision-report", 'of the instance "default"'),
