@@ -37,6 +37,8 @@ from tests.strategies import ANY_VALUE, GOOD_TEMPLATES, JANE, NASTY_TEMPLATES, N
 @example("cpus: 1.0e999999999")
 @example("a: &a [*a]")
 @example("a: !!binary /w==")
+@example("\r\ufeff\ufeff")
+@example("\r\ufeff\ufeffa: 1")
 @example("a: !!python/object/apply:os.system [x]")
 def test_any_text_is_read_and_written_or_refused(text: str) -> None:
     with suppress(TemplateSyntaxError):

@@ -253,7 +253,9 @@ class _Builder:
 
     def _source(self, event: Any) -> str:
         start, end = event.start_mark, event.end_mark
-        return self._text[start.index : end.index] if start.line == end.line and event.anchor is None else ""
+        source = self._text[start.index : end.index] if start.line == end.line and event.anchor is None else ""
+        # at the start of a line the parser passes over this mark, so that it can only be written as an escape
+        return "" if source.startswith(_BOM) else source
 
     def _open(self, event: Any, *, is_map: bool) -> None:
         place = self._place(event)
