@@ -6,35 +6,14 @@ fits a port decides.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
+from lima.domain.guest_ports import GuestPort, PortProtocol
 from lima.domain.portforward import ALL_PORTS, ANY_ADDRESS, LOOPBACK
 from lima.domain.template import PortForward, PortRange
 
 _UNSPECIFIED = frozenset({ANY_ADDRESS, "::"})
 _LOOPBACK_6 = "::1"
 _SSH_PORT = 22
-
-
-class PortProtocol(StrEnum):
-    """What a port of the guest speaks."""
-
-    TCP = "tcp"
-    UDP = "udp"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuestPort:
-    """A port that something in the guest listens on. `ip` is canonical text, `0.0.0.0` and `::` mean every address."""
-
-    protocol: PortProtocol
-    ip: str
-    port: int
-
-    @property
-    def is_on_every_address(self) -> bool:
-        """Whether it listens on no address in particular."""
-        return self.ip in _UNSPECIFIED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +58,9 @@ class ForwardRule:
         if self.protocol not in (None, port.protocol) or not first <= port.port <= last:
             return False
         return (
-            port.is_on_every_address
-            or port.ip == self.guest_ip
-            or (port.ip == _LOOPBACK_6 and self.guest_ip == LOOPBACK)
+            _is_on_every_address(port)
+            or port.address == self.guest_ip
+            or (port.address == _LOOPBACK_6 and self.guest_ip == LOOPBACK)
             or (self.guest_ip == ANY_ADDRESS and not self.must_be_zero)
         )
 
@@ -100,7 +79,7 @@ class ForwardRules:
                 continue
             if rule.host is not None:
                 return _shifted(rule.host, port.port - rule.guest_ports[0])
-            if port.is_on_every_address and rule.guest_ip not in _UNSPECIFIED:
+            if _is_on_every_address(port) and rule.guest_ip not in _UNSPECIFIED:
                 continue  # the rule takes one address away, the others are still there
             break
         return Refusal(is_quiet=port.protocol in self.quiet)
@@ -109,6 +88,10 @@ class ForwardRules:
 def _shifted(end: HostEnd, by: int) -> HostEnd:
     """Ports keep their distance from the start of the range."""
     return HostPort(ip=end.ip, port=end.port + by) if isinstance(end, HostPort) else end
+
+
+def _is_on_every_address(port: GuestPort) -> bool:
+    return port.address in _UNSPECIFIED
 
 
 def forward_rules(forwards: Sequence[PortForward], *, ssh_local_port: int, implicit: bool = True) -> ForwardRules:

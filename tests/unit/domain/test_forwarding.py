@@ -8,14 +8,13 @@ from hypothesis import strategies as st
 
 from lima.domain.forwarding import (
     ForwardRules,
-    GuestPort,
     HostEnd,
     HostPort,
     HostSocket,
-    PortProtocol,
     Refusal,
     forward_rules,
 )
+from lima.domain.guest_ports import GuestPort, PortProtocol
 from lima.domain.portforward import filled_forward
 from lima.domain.template import PortForward
 from lima.domain.variables import Expander
@@ -38,7 +37,7 @@ def filled(*forwards: dict[str, Any]) -> tuple[PortForward, ...]:
 def port(text: str) -> GuestPort:
     """`tcp 127.0.0.1 80`."""
     protocol, ip, number = text.split()
-    return GuestPort(protocol=PortProtocol(protocol), ip=ip, port=int(number))
+    return GuestPort(PortProtocol(protocol), ip, int(number))
 
 
 def end(text: str) -> HostEnd | Refusal:
@@ -270,11 +269,11 @@ def model(forwards: list[dict[str, Any]], guest: GuestPort) -> HostEnd | None:
         low, high = rule["guestPortRange"]
         if rule["proto"] not in ("any", guest.protocol) or guest.port not in range(low, high + 1):
             continue
-        everywhere = guest.ip in ("0.0.0.0", "::")
+        everywhere = guest.address in ("0.0.0.0", "::")
         conditions = [
             everywhere,
-            guest.ip == rule["guestIP"],
-            guest.ip == "::1" and rule["guestIP"] == "127.0.0.1",
+            guest.address == rule["guestIP"],
+            guest.address == "::1" and rule["guestIP"] == "127.0.0.1",
             rule["guestIP"] == "0.0.0.0" and rule.get("guestIPMustBeZero") is False,
         ]
         if not any(conditions):
@@ -289,7 +288,7 @@ def model(forwards: list[dict[str, Any]], guest: GuestPort) -> HostEnd | None:
 
 @given(
     st.lists(forward(), max_size=6),
-    st.builds(GuestPort, protocol=st.sampled_from(PortProtocol), ip=ADDRESSES, port=SMALL_PORTS),
+    st.builds(GuestPort, protocol=st.sampled_from(PortProtocol), address=ADDRESSES, port=SMALL_PORTS),
 )
 def test_the_rules_agree_with_the_model(forwards: list[dict[str, Any]], guest: GuestPort) -> None:
     decided = rules(*forwards).decide(guest)
