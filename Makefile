@@ -10,7 +10,7 @@ AGENT := guest/lima-guestagent
 AGENT_SOURCES := $(wildcard guest/agent/*.py guest/agent/*/*.py requirements/guest-*.txt) scripts/guest_agent.py
 
 .DEFAULT_GOAL := help
-.PHONY: help start test check fmt e2e-all bench dist lock check-earliest clean
+.PHONY: help start test check coverage fmt e2e-all bench dist lock check-earliest clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | column -t -s '|'
@@ -23,7 +23,8 @@ comma := ,
 test: export LIMA_TESTS_REQUIRE := $(if $(CI),needs_qemu$(comma)needs_ssh)
 test: $(DEV_STAMP) $(AGENT) ## all tests that fit into one CI run, with real guests
 	@scripts/test-requirements.sh $(RUN)
-	$(RUN) -m pytest tests/unit tests/architecture tests/contracts tests/integration
+	@$(MAKE) --no-print-directory coverage
+	$(RUN) -m pytest tests/architecture tests/contracts tests/integration
 	$(RUN) -m pytest tests/e2e -m "not e2e_all"
 
 check: $(DEV_STAMP) $(AGENT) ## format, lint, types, layers, unit tests: under a minute
@@ -32,6 +33,9 @@ check: $(DEV_STAMP) $(AGENT) ## format, lint, types, layers, unit tests: under a
 	$(BIN)/mypy --strict src tests/conformance.py
 	$(BIN)/lint-imports
 	$(RUN) -m pytest -q tests/unit tests/architecture
+
+coverage: $(DEV_STAMP) ## unit tests; every branch of the domain must be covered by them
+	@scripts/domain-coverage.sh $(RUN)
 
 fmt: $(DEV_STAMP) ## format the code and mend what can be mended
 	$(BIN)/ruff format .

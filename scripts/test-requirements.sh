@@ -10,6 +10,7 @@ need() {
 need sshd openssh-server
 need shellcheck shellcheck
 need newuidmap uidmap
+need openssl openssl
 if [ "${2:-}" = all ]; then
 	need mcopy mtools
 	need mkfs.vfat dosfstools

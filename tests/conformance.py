@@ -5,6 +5,7 @@ from lima.adapters.cidata.iso import IsoSeedWriter
 from lima.adapters.codec.yaml_reader import YamlTemplateParser
 from lima.adapters.filesystem.instances import FilesystemInstanceStore
 from lima.adapters.filesystem.summaries import FileSummaryCache
+from lima.adapters.gotemplate.engine import GotplTemplates
 from lima.adapters.guestagent.client import GrpcGuestAgent
 from lima.adapters.hostagent.client import SocketHostAgentClient
 from lima.adapters.hostagent.event_writer import DescriptorEventLog
@@ -23,6 +24,7 @@ from lima.adapters.system.ports import LoopbackPorts
 from lima.adapters.system.processes import SystemProcessTable
 from lima.adapters.system.runner import AsyncProcessRunner
 from lima.adapters.templates.source import TemplateFiles
+from lima.adapters.yq.engine import YaqpyQuery
 from lima.entrypoints.cli.output import Log
 from lima.entrypoints.cli.progress import LogProgress, TerminalProgress
 from lima.entrypoints.hostagent.main import JsonLog
@@ -30,6 +32,7 @@ from lima.ports.agent_client import HostAgentClient
 from lima.ports.agent_feed import AgentEventLog, GuestProgressSource, PortAllocator
 from lima.ports.clock import Clock
 from lima.ports.events import EventSink
+from lima.ports.go_templates import GoTemplates
 from lima.ports.guest_agent import GuestAgent, GuestAgentLink
 from lima.ports.host import AcceleratorProbe, HostInspector
 from lima.ports.host_agent import HostAgentLauncher
@@ -46,6 +49,7 @@ from lima.ports.ssh_keys import SshKeys
 from lima.ports.summary_cache import SummaryCache
 from lima.ports.template_reader import TemplateParser, TemplateSource
 from lima.ports.transport import Transport
+from lima.ports.yq import YamlQuery
 from lima.testing import fakes
 
 ACCELERATOR_PROBES: tuple[type[AcceleratorProbe], ...] = (fakes.FakeAcceleratorProbe, QemuAcceleratorProbe)
@@ -74,3 +78,5 @@ SUMMARY_CACHES: tuple[type[SummaryCache], ...] = (fakes.FakeSummaryCache, FileSu
 TEMPLATE_PARSERS: tuple[type[TemplateParser], ...] = (fakes.FakeTemplateParser, YamlTemplateParser)
 TEMPLATE_SOURCES: tuple[type[TemplateSource], ...] = (fakes.FakeTemplateSource, TemplateFiles)
 TRANSPORTS: tuple[type[Transport], ...] = (fakes.FakeTransport, OpensshTransport)
+GO_TEMPLATES: tuple[type[GoTemplates], ...] = (GotplTemplates,)
+YAML_QUERIES: tuple[type[YamlQuery], ...] = (YaqpyQuery,)

@@ -1,6 +1,6 @@
 """Hypothesis strategies, built from the Model types, and the host that the tests play."""
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from hypothesis import strategies as st
@@ -72,8 +72,98 @@ def _values(shape: inspect.Type, marks: Any = ()) -> st.SearchStrategy[Any]:
             return st.booleans()
         case inspect.IntType():
             low = -(2**63) if shape.ge is None else shape.ge
-            return st.integers(low, 2**63 if shape.le is None else shape.le)
+            return st.integers(low, 2**63 - 1 if shape.le is None else shape.le)
         case inspect.AnyType():
             return st.dictionaries(TEXTS, st.booleans() | TEXTS, max_size=2)
         case _:
             return IP_ADDRESSES if Mark.IP_ADDRESS in marks else TEXTS
+
+
+PLAIN_TEMPLATES: st.SearchStrategy[dict[str, Any]] = models(Template).map(
+    lambda template: cast("dict[str, Any]", msgspec.to_builtins(template, str_keys=True))
+)
+"""Templates as a file states them: unset fields left out."""
+
+NAMES = st.from_regex(r"[a-z][a-z0-9]{0,7}", fullmatch=True)
+_PORTS = st.integers(1024, 65535)
+_SIZES = st.builds("{}{}".format, st.integers(1, 999), st.sampled_from(["MiB", "GiB", "m", " g"]))
+_PATHS = st.lists(NAMES, min_size=1, max_size=3).map(lambda parts: "/srv/" + "/".join(parts))
+_SCRIPTS = st.lists(TEXTS.filter(lambda text: "{{" not in text), max_size=3).map(
+    lambda lines: "\n".join(["#!/bin/sh", *lines]) + "\n"
+)
+
+
+def _some(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+def _several(items: st.SearchStrategy[Any], **options: Any) -> st.SearchStrategy[list[Any]]:
+    return st.lists(items, max_size=3, **options)
+
+
+GOOD_TEMPLATES: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {"images": st.lists(st.builds(dict, location=_PATHS, arch=st.just("x86_64")), min_size=1, max_size=2)},
+    optional={
+        "cpus": st.integers(1, 64),
+        "memory": _SIZES,
+        "disk": _SIZES,
+        "vmType": st.just("qemu"),
+        "mountType": st.sampled_from(["9p", "reverse-sshfs", "virtiofs"]),
+        "mounts": _several(
+            st.builds(
+                lambda location, rest: {"location": location} | rest,
+                _PATHS,
+                _some(
+                    mountPoint=_PATHS,
+                    writable=st.booleans(),
+                    sshfs=_some(cache=st.booleans()),
+                    **{"9p": _some(cache=NAMES, msize=_SIZES)},
+                ),
+            )
+        ),
+        "additionalDisks": _several(NAMES | st.builds(dict, name=NAMES, format=st.booleans())),
+        "portForwards": _several(
+            st.builds(dict, guestPort=_PORTS, hostPort=_PORTS)
+            | st.builds(dict, guestSocket=_PATHS, hostSocket=NAMES)
+            | st.builds(dict, guestPort=_PORTS, proto=st.sampled_from(["tcp", "udp", "any"]), ignore=st.booleans())
+        ),
+        "provision": _several(
+            st.builds(dict, mode=st.sampled_from(["system", "user", "boot", "dependency"]), script=_SCRIPTS)
+            | st.builds(dict, mode=st.just("data"), path=_PATHS, content=_SCRIPTS)
+        ),
+        "probes": _several(st.builds(dict, script=_SCRIPTS, description=NAMES)),
+        "env": st.dictionaries(NAMES, TEXTS, max_size=3),
+        "dns": _several(IP_ADDRESSES),
+        "ssh": _some(localPort=_PORTS, forwardAgent=st.booleans()),
+        "user": _some(name=NAMES.map("u".__add__), uid=st.integers(1, 2**31), shell=_PATHS),
+        "hostResolver": _some(enabled=st.booleans(), hosts=st.dictionaries(NAMES, IP_ADDRESSES, max_size=2)),
+        "caCerts": _some(removeDefaults=st.booleans(), certs=_several(TEXTS, unique=True)),
+        "networks": _several(st.builds(dict, lima=st.just("user-v2"), interface=NAMES)),
+        "message": _SCRIPTS,
+        "plain": st.booleans(),
+        "timezone": st.sampled_from(["UTC", "Europe/Paris"]),
+        "containerd": _some(system=st.booleans(), user=st.booleans()),
+    },
+)
+"""Templates as a file states them, of which most break no rule."""
+
+_YAML_PIECES = st.sampled_from(
+    [
+        "a", "images", "base", "provision", "file", "mounts", "location", "9p", "<<", ": ", ":", "- ", "? ", "\n", "\n  ",
+        "{", "}", "[", "]", ", ", "&a ", "*a", "!!binary ", "!!python/name:os.system ", "!!int ", "!x ", "|", ">", "'", '"',
+        "# c", "---\n", "...\n", "%YAML 1.2\n", "\\u0000", "\\ud800", "~", "null", "true", "0x1F", "1e999999999", ".inf",
+        "9" * 30, "1.5e308", "{{.Name}}", "{{", "\t", "\r", "\0", "\ufeff", "\u2028", "\x85", "é", "\ud800",
+    ]
+)  # fmt: skip
+NASTY_TEXTS: st.SearchStrategy[str] = st.one_of(
+    st.lists(_YAML_PIECES, max_size=25).map("".join),
+    st.text(st.characters(exclude_categories=()), max_size=40),
+    st.binary(max_size=40).map(lambda raw: raw.decode(errors="surrogateescape")),
+)
+"""Texts of every kind: near misses of YAML, of Go templates and of locators, lone surrogates, any bytes."""
+
+NASTY_TEMPLATES: st.SearchStrategy[dict[str, Any]] = st.tuples(
+    models(Template).map(lambda template: msgspec.to_builtins(template, str_keys=True)),
+    st.dictionaries(st.sampled_from(Template.__struct_encode_fields__), ANY_VALUE | NASTY_TEXTS, max_size=3),
+).map(lambda drawn: drawn[0] | drawn[1])
+"""Templates with a few fields of any kind at all."""

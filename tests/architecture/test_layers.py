@@ -64,6 +64,23 @@ def test_each_contract_can_fail(tmp_path, file: str, line: str, contract: str) -
     assert f"{contract} BROKEN" in done.stdout, done.stdout
 
 
+PURE = {
+    "__future__", "collections.abc", "csv", "dataclasses", "decimal", "difflib", "enum", "functools", "hashlib",
+    "ipaddress", "itertools", "json", "math", "msgspec", "posixpath", "re", "typing", "urllib.parse",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", [path for path in modules() if "/domain/" in path], ids=os.path.basename)
+def test_the_domain_reaches_for_nothing_of_the_world(path: str) -> None:
+    """The contracts list what must not be imported; of the domain it is known what may."""
+    for node in ast.walk(ast.parse(open_text(path))):
+        imported = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        imported += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        assert [name for name in imported if name not in PURE and not name.startswith("lima.domain.")] == []
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in ("open", "print", "input", "exec", "eval", "compile", "__import__")
+
+
 @pytest.mark.parametrize("path", modules(), ids=lambda path: os.path.relpath(path, SOURCE))
 def test_modules_are_short_and_named_after_something(path: str) -> None:
     with open(path, encoding="utf-8") as file:
@@ -109,7 +126,18 @@ def open_text(path: str) -> str:
         return file.read()
 
 
-@pytest.mark.parametrize("words", [("list",), ("list", "--json"), ("ls", "-q"), ("--version",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("list",),
+        ("list", "--json"),
+        ("ls", "-q"),
+        ("--version",),
+        ("list", "--format", "{{.Name}} {{.Status}}"),
+        ("list", "--list-fields"),
+    ],
+    ids=" ".join,
+)
 def test_the_quick_path_stays_light(tmp_path, words: tuple[str, ...]) -> None:
     """A list of modules is steadier than a stopwatch."""
     program = (

@@ -18,8 +18,10 @@ import pytest
 from lima.adapters.bootstrap.builder import BootstrapBuilder
 from lima.adapters.cidata.iso import IsoSeedWriter
 from lima.adapters.codec.yaml_reader import YamlTemplateParser
+from lima.adapters.filesystem.host_files import LocalHostFiles
 from lima.adapters.filesystem.instances import FilesystemInstanceStore
 from lima.adapters.filesystem.summaries import FileSummaryCache
+from lima.adapters.gotemplate.engine import GotplTemplates
 from lima.adapters.hostagent.client import SocketHostAgentClient
 from lima.adapters.hostagent.event_writer import DescriptorEventLog
 from lima.adapters.images.store import CachedImageStore
@@ -35,7 +37,9 @@ from lima.adapters.system.host import SystemHostInspector
 from lima.adapters.system.ports import LoopbackPorts
 from lima.adapters.system.processes import SystemProcessTable
 from lima.adapters.system.runner import AsyncProcessRunner
-from lima.adapters.templates.source import TemplateFiles
+from lima.adapters.templates.github import Answer
+from lima.adapters.templates.source import Reach, TemplateFiles
+from lima.adapters.yq.engine import YaqpyQuery
 from lima.domain.errors import HostKeyMismatchError, LaunchFailedError, PortTakenError, UnreachableError
 from lima.domain.events import AgentStatus, decode_event
 from lima.domain.host import HostFacts
@@ -253,14 +257,30 @@ class TestYamlTemplateParser(contracts.TemplateParserContract):
         return "images:\n- location: /x.qcow2\n"
 
 
+class TestGotplTemplates(contracts.GoTemplatesContract):
+    @pytest.fixture
+    def subject(self) -> GotplTemplates:
+        return GotplTemplates(to_yaml=str)
+
+
+class TestYaqpyQuery(contracts.YamlQueryContract):
+    @pytest.fixture
+    def subject(self) -> YaqpyQuery:
+        return YaqpyQuery()
+
+
 class TestTemplateFiles(contracts.TemplateSourceContract):
     @pytest.fixture
     def subject(self, facts: HostFacts) -> TemplateFiles:
         return TemplateFiles(
             facts,
             builtin_dirs=(os.path.join(REPO, "templates"),),
-            fetch=lambda _url, _limit: b"",
-            stdin=lambda _limit: b"",
+            files=LocalHostFiles(),
+            reach=Reach(
+                fetch=lambda _url, _limit: b"",
+                ask=lambda _url, _limit, _headers: Answer(404, b""),
+                stdin=lambda _limit: b"",
+            ),
         )
 
 

@@ -49,7 +49,12 @@ class Home:
         return [sys.executable, "-m", "lima", *words]
 
     def limactl(
-        self, *words: str, stdin: bytes | None = None, timeout: float = WARM_S, env: dict[str, str] | None = None
+        self,
+        *words: str,
+        stdin: bytes | None = None,
+        timeout: float = WARM_S,
+        env: dict[str, str] | None = None,
+        cwd: str | None = None,
     ) -> Result:
         done = subprocess.run(
             self.command(*words),
@@ -57,6 +62,7 @@ class Home:
             capture_output=True,
             timeout=timeout,
             env=self.env(**(env or {})),
+            cwd=cwd,
             check=False,
         )
         return Result(

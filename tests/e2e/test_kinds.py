@@ -2,13 +2,16 @@
 
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from lima.wiring import factories_templates as factories
 from tests.e2e.conftest import CACHE, COLD_S, Home, fresh_home
 
 pytestmark = [pytest.mark.guest, pytest.mark.needs_qemu, pytest.mark.e2e_all]
@@ -42,6 +45,18 @@ def test_disks_with_their_own_boot_loader(kinds: Home, name: str, has_efi: bool)
     assert (guest(kinds, name, "test -d /sys/firmware/efi && echo yes || echo no") == "yes") is has_efi
     assert int(guest(kinds, name, "df -B1 --output=size / | tail -1")) > 90 * 10**9
     kinds.ok("stop", name)
+
+
+def test_an_image_is_a_template_too(kinds: Home, tmp_path: Path) -> None:
+    kinds.ok("create", "--tty=false", "template:debian-uefi", timeout=COLD_S)
+    image = str(tmp_path / "debian-13-genericcloud-amd64.qcow2")
+    shutil.copyfile(kinds.file("debian-uefi", "basedisk"), image)
+    filled = factories.read_plain(kinds.ok("template", "copy", "--fill", image, "-").out)
+    kinds.ok("start", "--tty=false", image, timeout=COLD_S)
+    name = "debian-13-amd64"
+    assert filled["images"] == [{"location": image, "arch": "x86_64"}] == kinds.record(name)["config"]["images"]
+    assert guest(kinds, name, "nproc") == str(filled["cpus"])
+    assert guest(kinds, name, "echo $HOME") == filled["user"]["home"]
 
 
 def seconds_to_ssh(home: Home, name: str) -> float:

@@ -101,7 +101,7 @@ class EmbedTemplate:
         return self._with_scripts(tree, job)
 
     def _base(self, base: embedding.Reference, parent: str, job: _Job) -> Tree:
-        if base.digest:
+        if base.has_digest:
             raise TemplateInvalidError(
                 (f"base {quote(base.locator)} in {quote(parent)} {_HAS_DIGEST}",),
                 hint="name the base without its digest",
@@ -129,9 +129,12 @@ class EmbedTemplate:
         """Raises: LocatorError, also for a file whose name is no identifier (upstream's rule)."""
         if not reference.locator:
             raise LocatorError("locator is empty", hint=f"see {reference.place}")
-        resolved = self.source.resolve(reference.locator)
-        suggested_name(parse_locator(resolved.locator), host_arch=self.facts.arch)
-        read = self.source.read(resolved.locator)
+        try:
+            resolved = self.source.resolve(reference.locator)
+            suggested_name(parse_locator(resolved.locator), host_arch=self.facts.arch)
+            read = self.source.read(resolved.locator)
+        except LocatorError as error:
+            raise LocatorError(error.message, hint=f"it is named at {reference.place}") from error
         job.warnings += [*resolved.warnings, *read.warnings]
         return read
 

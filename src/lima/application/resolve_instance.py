@@ -72,7 +72,7 @@ class ResolveInstance:
         version = self.store.read(name, FileName.VERSION)
         creating = version.decode(errors="replace").strip() if version is not None else None
         text = content.decode(errors="surrogateescape")
-        origin = f"{self.store.directory(name)}/{FileName.CONFIG}"
+        origin = f"main file {quote(f'{self.store.directory(name)}/{FileName.CONFIG}')}"
         resolution, sources, warnings = self._resolve(self._naming(name), text, None, creating, origin)
         later = tuple(f"{problem}; ignored" for problem in resolution.unsupported)
         self._refuse(located(resolution.blocking, sources))

@@ -6,10 +6,15 @@
 
 from collections.abc import Callable
 
-from lima.domain.tree import Entry, Item, Leaf, List, Map, Node, Tree, is_null, plain, text_of
+from lima.domain.decoding import field_text
+from lima.domain.tree import Entry, Item, List, Map, Node, Tree, is_null, plain
 
 _WILDCARD = "*"
-_NESTED = {"sshfs": None, "9p": None, "virtiofs": ("queueSize",)}
+_NESTED = {
+    "sshfs": ("cache", "followSymlinks", "sftpDriver"),
+    "9p": ("securityModel", "protocolVersion", "msize", "cache"),
+    "virtiofs": ("queueSize",),
+}
 _DISK_FIELDS = ("format", "fsType", "fsArgs")
 
 
@@ -22,7 +27,7 @@ def combined(tree: Tree) -> Tree:
             continue
         items = _combined(entry.value.items, key_of, fill)
         if items != entry.value.items:
-            top = top.put(entry._replace(value=List(items, place=entry.value.place)))
+            top = top.put(entry._replace(value=entry.value.having(items)))
     return tree if top is written else tree._replace(root=top)
 
 
@@ -46,7 +51,7 @@ def _combined(
 
 
 def _disk_key(node: Node) -> str:
-    return text_of(node.find("name")) if isinstance(node, Map) else text_of(node)
+    return field_text(node.find("name")) if isinstance(node, Map) else field_text(node)
 
 
 def _fill_disk(target: Node, source: Node) -> Node:
@@ -62,7 +67,8 @@ def _fill_disk(target: Node, source: Node) -> Node:
 def _mount_key(node: Node) -> str:
     if not isinstance(node, Map):
         return ""
-    return text_of(node.find("mountPoint") or node.find("location"))
+    point = node.find("mountPoint")
+    return field_text(node.find("location") if is_null(point) else point)
 
 
 def _fill_mount(target: Node, source: Node) -> Node:
@@ -71,10 +77,10 @@ def _fill_mount(target: Node, source: Node) -> Node:
     result = _filled(target, _entries(source, "mountPoint", "writable"))
     for name, fields in _NESTED.items():
         theirs = source.entry(name)
-        if theirs is None or not isinstance(theirs.value, Map) or not theirs.value.entries:
+        wanted = _entries(theirs.value, *fields) if theirs is not None and isinstance(theirs.value, Map) else ()
+        if theirs is None or not wanted:
             continue
         ours = result.find(name)
-        wanted = theirs.value.entries if fields is None else _entries(theirs.value, *fields)
         if is_null(ours):
             result = result.put(theirs._replace(value=Map(wanted, place=theirs.value.place)))
         elif isinstance(ours, Map):
@@ -84,26 +90,28 @@ def _fill_mount(target: Node, source: Node) -> Node:
 
 
 def _network_key(node: Node) -> str:
-    return text_of(node.find("interface")) if isinstance(node, Map) else ""
+    return field_text(node.find("interface")) if isinstance(node, Map) else ""
 
 
 def _fill_network(target: Node, source: Node) -> Node:
     if not isinstance(target, Map) or not isinstance(source, Map):
         return target
-    attached = any(plain(target.find(name)) for name in ("lima", "socket"))
-    names = ("macAddress", "vzNAT", "metric")
-    return _filled(target, _entries(source, *names, *(() if attached else ("lima", "socket"))))
+    attached = any(field_text(target.find(name)) for name in ("lima", "socket"))
+    names = (*(() if attached else ("lima", "socket")), "macAddress", "vzNAT", "metric")
+    return _filled(target, _entries(source, *names, given=True), empty_is_none=True)
 
 
-def _entries(source: Map, *names: str) -> tuple[Entry, ...]:
-    found = (source.entry(name) for name in names)
-    return tuple(entry for entry in found if entry is not None and not is_null(entry.value))
+def _entries(source: Map, *names: str, given: bool = False) -> tuple[Entry, ...]:
+    """Those that are set; `given`: and not empty."""
+    found = [entry for name in names if (entry := source.entry(name)) is not None and not is_null(entry.value)]
+    return tuple(entry for entry in found if not (given and plain(entry.value) == ""))
 
 
-def _filled(target: Map, gaps: tuple[Entry, ...]) -> Map:
+def _filled(target: Map, gaps: tuple[Entry, ...], *, empty_is_none: bool = False) -> Map:
+    """`target` with `gaps` where it has nothing; in networks an empty text is nothing as well."""
     for entry in gaps:
         own = target.find(entry.key)
-        if is_null(own) or (isinstance(own, Leaf) and own.value == "") or (isinstance(own, List) and not own.items):
+        if is_null(own) or (empty_is_none and plain(own) == "") or (isinstance(own, List) and not own.items):
             target = target.put(entry)
     return target
 

@@ -7,6 +7,7 @@ first walked along the type information and brought into its normal form. Source
 import difflib
 import ipaddress
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -18,11 +19,16 @@ from msgspec import inspect
 
 from lima.domain.instance import quote
 from lima.domain.template import Mark
-from lima.domain.tree import OddKey, Path
+from lima.domain.tree import Leaf, Node, OddKey, Path, TaggedInt
 
 T = TypeVar("T")
-_INT64 = range(-(2**63), 2**64)
+_INT64 = range(-(2**63), 2**63)
+_FLOAT_TEXT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_LONGEST_NUMBER = 400
+_SHOWN_DIGITS = 40
 _REMOVED_KEYS = {"network": "networks", "useHostResolver": "hostResolver.enabled"}
+_MAX_ADVICE = 100
+"""For how many unknown keys the nearest is looked for: it takes time, and nobody reads on."""
 _UNSET = object()
 
 
@@ -89,7 +95,7 @@ class _Walk:
     def convert(self, data: object, shape: inspect.Type, path: Path) -> Any:
         shape, extra = _core(shape)
         if isinstance(shape, inspect.AnyType):
-            return data
+            return _bare(data)
         if data is None:
             return _UNSET
         if isinstance(shape, inspect.StructType):
@@ -119,7 +125,8 @@ class _Walk:
         result = {}
         for key, value in data.items():
             if key not in fields:
-                self.unknown.append(UnknownKey(path=(*path, key), nearest=_nearest(key, fields)))
+                nearest = _nearest(key, fields) if len(self.unknown) < _MAX_ADVICE else ""
+                self.unknown.append(UnknownKey(path=(*path, key), nearest=nearest))
             elif (plain := self.convert(value, fields[key].type, (*path, key))) is not _UNSET:
                 result[key] = plain
         return result
@@ -157,10 +164,13 @@ class _Walk:
             wanted, value = "true or false", data if isinstance(data, bool) else _UNSET
         elif isinstance(shape, inspect.IntType):
             wanted, value = "a number", _whole_number(data)
-            if isinstance(value, int) and not _fits(value, shape):
-                return self._misfit(path, f"field {quote(path_text(path))} cannot hold {value} ( overflow )")
+            negative_text = isinstance(data, str) and data.startswith("-")  # upstream reads these as no number
+            if isinstance(value, int) and (negative_text or not _fits(value, shape)):
+                return self._misfit(
+                    path, f"field {quote(path_text(path))} cannot hold {_number_text(data)} ( overflow )"
+                )
         else:
-            wanted, value = "a text", _text(data)
+            wanted, value = "a text", scalar_text(data) if isinstance(data, str | bool | int | float) else _UNSET
         if value is _UNSET:
             return self._misfit(path, f"field {quote(path_text(path))} must be {wanted}, got {described(data)}")
         if Mark.IP_ADDRESS in extra:
@@ -193,6 +203,15 @@ def _core(shape: inspect.Type) -> tuple[inspect.Type, Mapping[Any, Any]]:
             return shape, extra
 
 
+def _bare(data: object) -> object:
+    """Untyped data, without what only a reader of fields asks for."""
+    if isinstance(data, dict):
+        return {str(key): _bare(item) for key, item in data.items()}
+    if isinstance(data, list):
+        return [_bare(item) for item in data]
+    return int(data) if isinstance(data, TaggedInt) else data
+
+
 def kind_name(data: object) -> str:
     """What a YAML value is, in the words of upstream's reader."""
     names: dict[type, str] = {dict: "mapping", list: "sequence", bool: "bool", int: "int", float: "float"}
@@ -205,12 +224,15 @@ def described(data: object) -> str:
         return f"a {kind_name(data)}"
     if isinstance(data, str):
         return f"the text {shown(data)}"
+    if isinstance(data, TaggedInt):
+        return f"`!!int {data}`, which is one without the tag"
     return f"the {'boolean' if isinstance(data, bool) else 'number'} {str(data).lower()}"
 
 
 def shown(text: str) -> str:
     """A text of the user's in double quotes, control characters escaped, long ones cut."""
-    return msgspec.json.encode(text if len(text) <= 80 else text[:79] + "…").decode()
+    short = text if len(text) <= 80 else text[:79] + "…"
+    return msgspec.json.encode(short.encode(errors="replace").decode()).decode()
 
 
 def _fits(value: int, shape: inspect.IntType) -> bool:
@@ -219,30 +241,35 @@ def _fits(value: int, shape: inspect.IntType) -> bool:
 
 
 def _whole_number(data: object) -> Any:
-    if isinstance(data, bool):
+    """A text is read as a decimal fraction and truncated, as upstream does to understand `1e3`; so `"2.5"` is 2."""
+    if isinstance(data, bool | TaggedInt):
         return _UNSET
     if isinstance(data, int):
         return data
+    if isinstance(data, str) and len(data) <= _LONGEST_NUMBER and _FLOAT_TEXT.fullmatch(data):
+        data = float(data)
     if isinstance(data, float):
         return int(data) if math.isfinite(data) else _UNSET
-    if isinstance(data, str) and data.isascii() and data.lstrip("+-").isdigit() and len(data) <= 40:
-        try:
-            return int(data)
-        except ValueError:  # two signs
-            return _UNSET
     return _UNSET
 
 
-def _text(data: object) -> Any:
-    if isinstance(data, str):
-        return data
-    if isinstance(data, bool):
-        return "true" if data else "false"
-    if isinstance(data, int):
-        return str(data)
-    if isinstance(data, float):
-        return float_text(data)
-    return _UNSET
+def _number_text(data: object) -> str:
+    text = data if isinstance(data, str) else str(data)
+    return text if len(text) <= _SHOWN_DIGITS else text[: _SHOWN_DIGITS - 1] + "…"
+
+
+def scalar_text(value: str | bool | float) -> str:
+    """What a text field holds where the file has `value`."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(int(value)) if isinstance(value, int) else float_text(value)
+
+
+def field_text(node: Node | None) -> str:
+    """What a text field holds where the file has `node`; empty for what is no scalar. A disk may be called 1."""
+    return scalar_text(node.value) if isinstance(node, Leaf) and node.value is not None else ""
 
 
 def float_text(value: float) -> str:

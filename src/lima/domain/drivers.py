@@ -29,7 +29,7 @@ from lima.domain.template import (
     VzSection,
 )
 from lima.domain.validation import validation_warnings
-from lima.domain.versions import at_least, minimum_version_problem
+from lima.domain.versions import at_least, semver_problem
 
 DEFAULT_VNC = "127.0.0.1:0,to=9"
 DEFAULT_QUEUE_SIZE = 1024
@@ -50,14 +50,9 @@ class DriverPass:
         self.template = msgspec.structs.replace(self.template, **changes)
 
     def option(self, driver: str, section: msgspec.Struct) -> None:
-        """Write a driver's own section back, keys that we do not know included."""
+        """Write a driver's own section back, as upstream without the keys that nobody knows."""
         known = {key: value for key, value in msgspec.to_builtins(section).items() if value is not None}
-        options = dict(self.template.vm_opts or {})
-        old = options.get(driver)
-        merged = {**(old if isinstance(old, dict) else {}), **known}
-        if merged or driver in options:
-            options[driver] = merged
-            self.put(vm_opts=options)
+        self.put(vm_opts={**(self.template.vm_opts or {}), driver: known})
 
 
 def driver_pass(
@@ -147,7 +142,7 @@ def _qemu(result: DriverPass, circumstances: Circumstances) -> None:
             mounts=tuple(
                 msgspec.structs.replace(
                     mount,
-                    virtiofs=Virtiofs(queue_size=(mount.virtiofs and mount.virtiofs.queue_size) or DEFAULT_QUEUE_SIZE),
+                    virtiofs=_with_queue_size(mount.virtiofs or Virtiofs()),
                 )
                 for mount in template.mounts or ()
             )
@@ -157,9 +152,13 @@ def _qemu(result: DriverPass, circumstances: Circumstances) -> None:
             result.warnings.append(f"vmType qemu: ignoring networks[{index}]: [VZNAT]")
 
 
+def _with_queue_size(section: Virtiofs) -> Virtiofs:
+    return section if section.queue_size is not None else Virtiofs(queue_size=DEFAULT_QUEUE_SIZE)
+
+
 def _qemu_version(section: QemuSection, result: DriverPass) -> None:
-    minimum = section.minimum_version or ""
-    if minimum and (problem := minimum_version_problem(minimum)):
+    minimum = section.minimum_version
+    if minimum is not None and (problem := semver_problem(minimum)):
         path = "vmOpts.qemu.minimumVersion"
         result.problems.append(field_problem(path, f"must be a semvar value, got {quote(minimum)}: {problem}"))
 

@@ -9,7 +9,7 @@ from lima.domain.sizes import parse_size
 
 def disk_shrink_problems(*, old: str | None, new: str | None) -> Iterator[Problem]:
     """`old` and `new` are `disk` as the two texts state it; None where they do not."""
-    if not new:
+    if new is None:
         return
     before = old or DEFAULT_DISK
     sizes = []

@@ -6,15 +6,19 @@ Items of a list are opaque here: upstream also appends lists *inside* items that
 """
 
 from collections.abc import Callable, Iterator
+from itertools import dropwhile
 from typing import NamedTuple
 
+from lima.domain.decoding import field_text
 from lima.domain.errors import TemplateInvalidError, TemplateSyntaxError
 from lima.domain.instance import quote
 from lima.domain.tree import Entry, Item, Leaf, List, Map, Node, Path, Place, Tree, child, is_null, plain, text_of, walk
-from lima.domain.versions import greater_minimum, greater_version
+from lima.domain.versions import greater_minimum, greater_version, semver_problem
 
 MAX_BYTES = 4 * 1024 * 1024
 
+_MINIMUM: Path = ("minimumLimaVersion",)
+_QEMU_MINIMUM: Path = ("vmOpts", "qemu", "minimumVersion")
 _BASE_FIRST = ("provision", "probes")
 _TARGETS = {"data": "content", "yq": "expression"}
 
@@ -25,7 +29,7 @@ class Reference(NamedTuple):
     locator: str
     place: Place
     path: Path
-    digest: str = ""
+    has_digest: bool = False
 
 
 def bases(tree: Tree) -> tuple[Reference, ...]:
@@ -41,10 +45,10 @@ def bases(tree: Tree) -> tuple[Reference, ...]:
 
 def _reference(node: Node, path: Path) -> Reference:
     if isinstance(node, Map):
-        return Reference(str(plain(node.find("url")) or ""), node.place, path, text_of(node.find("digest")))
+        return Reference(field_text(node.find("url")), node.place, path, not is_null(node.find("digest")))
     if isinstance(node, List):
         raise _misfit(node.place, "sequence was used where mapping is expected")
-    return Reference("" if node.value is None else str(node.value), node.place, path)
+    return Reference(field_text(node), node.place, path)
 
 
 def _misfit(place: Place, message: str) -> TemplateSyntaxError:
@@ -59,11 +63,21 @@ def _misfit(place: Place, message: str) -> TemplateSyntaxError:
 def with_bases(tree: Tree, locators: tuple[str, ...]) -> Tree:
     """`base` as a list of these; without any, no `base`."""
     if not locators:
-        return tree._replace(root=tree.top.without("base"))
+        return tree._replace(root=_without_base(tree.top))
     node = List(tuple(Item(Leaf(locator)) for locator in locators))
     entry = tree.top.entry("base")
     kept = entry._replace(value=node, remark="") if entry is not None else Entry("base", node)
     return tree._replace(root=tree.top.put(kept))
+
+
+def _without_base(top: Map) -> Map:
+    """A comment at the very top that a blank line sets apart is about the file, not about `base`: it stays."""
+    rest = top.without("base").entries
+    first = top.entries[0] if top.entries else None
+    if first is None or first.key != "base" or "" not in first.head or not rest:
+        return top.having(rest)
+    about = first.head[: len(first.head) - first.head[::-1].index("")]
+    return top.having((rest[0]._replace(head=(*about, *rest[0].head)), *rest[1:]))
 
 
 def relocated(tree: Tree, absolute: Callable[[str], str]) -> Tree:
@@ -73,31 +87,32 @@ def relocated(tree: Tree, absolute: Callable[[str], str]) -> Tree:
     """
     top = written = tree.top
     base = top.entry("base")
-    if base is not None and bases(tree):
-        top = top.put(base._replace(value=_each(base.value, absolute)))
+    if base is not None and bases(tree) and (each := _each(base.value, absolute)) is not base.value:
+        top = top.put(base._replace(value=each))
     for name in ("provision", "probes"):
         steps = top.entry(name)
         if steps is not None and isinstance(steps.value, List):
             moved = tuple(item._replace(value=_with_file(item.value, absolute)) for item in steps.value.items)
             if moved != steps.value.items:
-                top = top.put(steps._replace(value=List(moved, place=steps.value.place)))
+                top = top.put(steps._replace(value=steps.value.having(moved)))
     return tree if top is written else tree._replace(root=top)
 
 
 def _each(node: Node, absolute: Callable[[str], str]) -> Node:
     if isinstance(node, List):
         items = tuple(item._replace(value=_moved(item.value, absolute)) for item in node.items)
-        return node if items == node.items else List(items, place=node.place)
+        return node if items == node.items else node.having(items)
     return _moved(node, absolute)
 
 
 def _moved(node: Node, absolute: Callable[[str], str]) -> Node:
     if isinstance(node, Map):
-        url = node.find("url")
-        return node if is_null(url) else node.put_value("url", _moved(url or Leaf(None), absolute))
+        url = node.find("url") or Leaf(None)
+        moved = _moved(url, absolute)
+        return node if moved == url else node.put_value("url", moved)
     if isinstance(node, List):
         return node
-    old = "" if node.value is None else str(node.value)
+    old = field_text(node)
     new = absolute(old)
     return node if new == old else Leaf(new, place=node.place)
 
@@ -118,10 +133,27 @@ def merged(template: Tree, base: Tree) -> Tree:
 
     Raises: TemplateInvalidError where a list of the base meets a mapping with entries.
     """
+    if not base.top.entries:
+        return template._replace(foot=(*template.foot, *base.foot))
+    theirs = _in_lines(base.top, {})
     if not template.top.entries:
-        return base._replace(root=base.top, origin=template.origin, foot=(*template.foot, *base.foot))
-    root = _maps(template.top, base.top, ())
-    return template._replace(root=_rebound(root, base.top, root) if base.has_aliases else root)
+        return base._replace(root=theirs, origin=template.origin, foot=(*template.foot, *base.foot))
+    root = _maps(template.top, theirs, ())
+    return template._replace(root=_rebound(root, theirs, root) if base.has_aliases else root)
+
+
+def _in_lines(node: Map, done: dict[int, Map]) -> Map:
+    """The mappings of a base as upstream adds them: on lines of their own, lists and what is in them as they were.
+
+    `done` keeps what stands in two places, by aliases, one object.
+    """
+    if id(node) not in done:
+        entries = tuple(
+            entry._replace(value=_in_lines(entry.value, done)) if isinstance(entry.value, Map) else entry
+            for entry in node.entries
+        )
+        done[id(node)] = Map(entries, place=node.place) if entries else node
+    return done[id(node)]
 
 
 def _rebound(node: Node, base: Node, merged_root: Map) -> Map:
@@ -152,24 +184,51 @@ def _maps(ours: Map, theirs: Map, path: Path) -> Map:
     additions = {entry.key: entry for entry in theirs.entries}
     for entry in ours.entries:
         other = additions.pop(entry.key, None)
-        entries.append(
-            entry if other is None else entry._replace(value=_both(entry.value, other.value, (*path, entry.key)))
-        )
-    return Map((*entries, *additions.values()), place=ours.place)
+        entries.append(entry if other is None else _joined(entry, other, (*path, entry.key)))
+    return ours.having((*entries, *additions.values()))
+
+
+def _joined(entry: Entry, other: Entry, path: Path) -> Entry:
+    """Where both have comments, as upstream, the base's stay on a mapping and on a value that is the base's, the
+    template's on everything else."""
+    value = _both(entry.value, other.value, path)
+    if value is entry.value:
+        return entry
+    first, second = (other, entry) if isinstance(value, Map) or value is other.value else (entry, other)
+    blank = entry.head[: len(entry.head) - len(_comments(entry.head))]
+    head = _comments(first.head) or _comments(second.head)
+    return entry._replace(value=value, head=(*blank, *head), remark=first.remark or second.remark)
+
+
+def _comments(head: tuple[str, ...]) -> tuple[str, ...]:
+    """Without the blank lines at the top."""
+    return tuple(dropwhile(lambda line: not line, head))
 
 
 def _both(ours: Node, theirs: Node, path: Path) -> Node:
-    greater = _GREATER.get(path)
-    if greater is not None:
-        mine, other = text_of(ours), text_of(theirs)
-        return theirs if not mine or (other and greater(other, mine) == other != mine) else ours
+    if path in (_MINIMUM, _QEMU_MINIMUM):
+        return _newer(ours, theirs, path)
     if isinstance(ours, Leaf):
         return ours
     if isinstance(ours, Map):
         return _under_map(ours, theirs, path)
     if isinstance(theirs, List):
         return _lists(ours, theirs, path)
-    return ours if is_null(theirs) else List((*ours.items, Item(theirs, theirs.place)), place=ours.place)
+    return ours if is_null(theirs) else ours.having((*ours.items, Item(theirs, theirs.place)))
+
+
+def _newer(ours: Node, theirs: Node, path: Path) -> Node:
+    """Of two minimum versions the greater. Raises: TemplateInvalidError where one of QEMU's is no version at all."""
+    if is_null(ours) or is_null(theirs):
+        return ours
+    mine, other = field_text(ours), field_text(theirs)
+    if path == _MINIMUM:
+        return theirs if greater_minimum(other, mine) == other != mine else ours
+    for version in (mine, other):
+        if problem := semver_problem(version):
+            field = ".".join(map(str, path))
+            raise TemplateInvalidError((f"field `{field}` must be a semvar value, got {quote(version)}: {problem}",))
+    return theirs if greater_version(other, mine) == other != mine else ours
 
 
 def _under_map(ours: Map, theirs: Node, path: Path) -> Node:
@@ -188,13 +247,13 @@ def _under_map(ours: Map, theirs: Node, path: Path) -> Node:
 
 def _lists(ours: List, theirs: List, path: Path) -> List:
     if path == ("dns",):
-        return ours if ours.items else theirs
+        return ours if ours.items or not theirs.items else ours.having(theirs.items)
     if path[0] in _BASE_FIRST:
-        return List((*theirs.items, *ours.items), place=ours.place)
+        return theirs.having((*theirs.items, *ours.items))
     items = (*ours.items, *theirs.items)
     if path == ("mountTypesUnsupported",):
         items = tuple(_distinct(items))
-    return ours if items == ours.items else List(items, place=ours.place)
+    return ours if items == ours.items else ours.having(items)
 
 
 def _distinct(items: tuple[Item, ...]) -> Iterator[Item]:
@@ -204,12 +263,6 @@ def _distinct(items: tuple[Item, ...]) -> Iterator[Item]:
         if text not in seen:
             seen.add(text)
             yield item
-
-
-_GREATER: dict[Path, Callable[[str, str], str]] = {
-    ("minimumLimaVersion",): greater_minimum,
-    ("vmOpts", "qemu", "minimumVersion"): greater_version,
-}
 
 
 # --- scripts ---------------------------------------------------------------------------------------------------------
@@ -222,9 +275,16 @@ def scripts(tree: Tree) -> tuple[Reference, ...]:
     for index, item in enumerate(steps.items if isinstance(steps, List) else ()):
         step = item.value
         file = step.find("file") if isinstance(step, Map) else None
-        if isinstance(step, Map) and not is_null(file) and not text_of(step.find(_target(step))):
+        if isinstance(step, Map) and not is_null(file) and not _has_text(step):
             found.append(_reference(file or Leaf(None), ("provision", index, "file")))
     return tuple(found)
+
+
+def _has_text(step: Map) -> bool:
+    """An empty `script` is none; `content` and `expression` may be empty."""
+    target = _target(step)
+    own = step.find(target)
+    return not is_null(own) and (target != "script" or plain(own) != "")
 
 
 def _target(step: Map) -> str:
@@ -243,7 +303,7 @@ def inlined(tree: Tree, texts: dict[Path, str]) -> Tree:
             for index, item in enumerate(steps.value.items)
         )
         if items != steps.value.items:
-            top = top.put(steps._replace(value=List(items, place=steps.value.place)))
+            top = top.put(steps._replace(value=steps.value.having(items)))
     return tree if top is written else tree._replace(root=top)
 
 
@@ -253,7 +313,7 @@ def _inlined(step: Node, text: str | None, *, probe: bool) -> Node:
         return step
     target = "script" if probe else _target(step)
     own = step.entry(target)
-    if own is not None and (text is not None or (probe and not text_of(own.value))):
+    if own is not None and (text is not None or (probe and plain(own.value) == "")):
         raise TemplateSyntaxError(
             f"failed to unmarshal YAML ({file.place.origin}): [{file.place.line}:{file.place.column}] mapping key"
             f' "{target}" already defined at [{own.place.line}:{own.place.column}]',
@@ -263,14 +323,9 @@ def _inlined(step: Node, text: str | None, *, probe: bool) -> Node:
         )
     if text is None:
         return step
-    return Map(
-        tuple(
-            entry._replace(key=target, source="", value=Leaf(script_text(text), place=file.value.place))
-            if entry is file
-            else entry
-            for entry in step.entries
-        ),
-        place=step.place,
+    leaf = Leaf(script_text(text), "" if text else "''", file.value.place)
+    return step.having(
+        tuple(entry._replace(key=target, source="", value=leaf) if entry is file else entry for entry in step.entries)
     )
 
 

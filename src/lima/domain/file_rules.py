@@ -84,11 +84,11 @@ def local_path_problem(location: str) -> str:
 
 def digest_problem(digest: str) -> str:
     """What is wrong with `algorithm:hex`, or empty."""
-    if not _DIGEST.fullmatch(digest):
-        return "invalid checksum digest format"
     algorithm, _, text = digest.partition(":")
+    if not algorithm or not text:
+        return "invalid checksum digest format"
     if algorithm not in _HEX_LENGTHS:
-        return "unsupported digest algorithm"
+        return "unsupported digest algorithm" if _DIGEST.fullmatch(digest) else "invalid checksum digest format"
     if len(text) != _HEX_LENGTHS[algorithm]:
         return "invalid checksum digest length"
     return "" if re.fullmatch("[a-f0-9]+", text) else "invalid checksum digest format"

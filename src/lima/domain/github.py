@@ -24,6 +24,11 @@ class GithubFile(NamedTuple):
     branch: str = ""
 
     @property
+    def locator(self) -> str:
+        """The inverse of `parse_github`."""
+        return f"github:{self.org}/{self.repo}/{self.path}" + (f"@{self.branch}" if self.branch else "")
+
+    @property
     def raw_url(self) -> str:
         """Where the bytes are; `branch` must be known."""
         return f"https://raw.githubusercontent.com/{self.org}/{self.repo}/{self.branch}/{self.path}"
@@ -57,18 +62,19 @@ def parse_github(locator: str) -> GithubFile:
         raise LocatorError(f"repo {quote(repo)} in github: URL {quote(text)} escapes the org")
     if not path or path.endswith("/"):
         path += DEFAULT_FILE
+    elif posixpath.basename(path) in (".", ".."):
+        path += f"/{DEFAULT_FILE}"
     elif "." not in posixpath.basename(path)[1:]:
         path += ".yaml"
     for what, part in (("path", path), ("branch", branch)):
         if part and _climbs(part):
             raise LocatorError(f"{what} {quote(part)} in github: URL {quote(text)} escapes the repository")
-    return GithubFile(org, repo, posixpath.normpath(path), branch)
+    return GithubFile(org, repo, posixpath.normpath(path.lstrip("/")), branch)
 
 
 def _climbs(path: str) -> bool:
-    return posixpath.normpath("/./" + path.lstrip("/")) != posixpath.normpath(
-        "/" + posixpath.normpath(path.lstrip("/"))
-    )
+    cleaned = posixpath.normpath(path.lstrip("/"))
+    return cleaned == ".." or cleaned.startswith("../")
 
 
 def link_target(content: bytes, file: GithubFile) -> GithubFile | None:
@@ -80,7 +86,7 @@ def link_target(content: bytes, file: GithubFile) -> GithubFile | None:
     if not text or any(mark in text for mark in "\n :"):
         return None
     path = posixpath.normpath(posixpath.join(posixpath.dirname(file.path), text))
-    if text.startswith("/") or path == ".." or path.startswith("../"):
+    if text.startswith("/") or _climbs(path):
         raise LocatorError(f"symlink target {quote(text)} in {quote(file.raw_url)} escapes the repository")
     return file._replace(path=path)
 

@@ -16,10 +16,11 @@ _FIELD = re.compile(r"(?:\.[A-Za-z_][A-Za-z0-9_]*)+", re.ASCII)
 _SPACE = " \t\r\n"
 
 
-def simple(text: str, variables: Mapping[str, object]) -> str | None:
+def simple(text: str, variables: Mapping[str, object], *, is_record: bool = False) -> str | None:
     """`text` with its fields replaced, or None where the engine has to decide.
 
-    `variables` are texts, whole numbers and maps of texts; a name that they lack gives `<no value>`.
+    `variables` are texts, whole numbers and maps of texts; a name that they lack gives `<no value>`, but where
+    `is_record`: what a record lacks is an error, or a field that only the engine knows.
     """
     result: list[str] = []
     position, trims = 0, False
@@ -28,7 +29,7 @@ def simple(text: str, variables: Mapping[str, object]) -> str | None:
         position = action.end()
         if trims:
             literal = literal.lstrip(_SPACE)
-        value = _value(action[2].strip(_SPACE), variables)
+        value = _value(action[2], variables, is_record=is_record)
         if value is None:
             return None
         trims = action[3] is not None
@@ -39,13 +40,16 @@ def simple(text: str, variables: Mapping[str, object]) -> str | None:
     return "".join([*result, rest.lstrip(_SPACE) if trims else rest])
 
 
-def _value(action: str, variables: Mapping[str, object]) -> str | None:
-    if _COMMENT.fullmatch(action):
+def _value(action: str, variables: Mapping[str, object], *, is_record: bool) -> str | None:
+    if _COMMENT.fullmatch(action):  # only without blanks around it, which Go refuses
         return ""
-    if not _FIELD.fullmatch(action):
+    field = action.strip(_SPACE)
+    if not _FIELD.fullmatch(field):
+        return None
+    if is_record and field[1:].partition(".")[0] not in variables:
         return None
     value: object = variables
-    for name in action[1:].split("."):
+    for name in field[1:].split("."):
         if isinstance(value, Mapping):
             value = value.get(name)
         elif value is not None:

@@ -68,8 +68,3 @@ class ToolReport:
     tools: tuple[Tool, ...]
     install_command: str = ""
     may_install: bool = False
-
-    @property
-    def missing(self) -> tuple[Tool, ...]:
-        """Required tools that are not here."""
-        return tuple(tool for tool in self.tools if tool.required and not tool.path)

@@ -96,17 +96,36 @@ def quote(value: str) -> str:
 
     Source: reference, cli §0.
     """
-    if "`" in value or any(ord(c) < 32 and c != "\t" for c in value) or "\x7f" in value:
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return '"' + "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in escaped) + '"'
+    if any(c in "`\x7f\ufeff" or (ord(c) < 32 and c != "\t") for c in value):
+        return '"' + value.translate(_QUOTED).translate(_Escapes()) + '"'
     return f"`{value}`"
+
+
+def quote_rune(rune: str) -> str:
+    """One character as messages print it: between single quotes, escaped as in a Go literal."""
+    return "'" + rune.replace("\\", "\\\\").replace("'", "\\'").translate(_Escapes()) + "'"
+
+
+class _Escapes(dict[int, str]):
+    """`str.translate` asks for each character; only what cannot be printed is escaped."""
+
+    def __missing__(self, code: int) -> str:
+        if (rune := chr(code)).isprintable():
+            return rune
+        if code in _SHORT:
+            return _SHORT[code]
+        return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+_QUOTED = {ord("\\"): "\\\\", ord('"'): '\\"'}
+_SHORT = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r"}
 
 
 def identifier_problem(value: str) -> str | None:
     """Why `value` is no identifier, or None. Source: reference, cli §2.1."""
     if not value:
         return "identifier must not be empty"
-    if len(value) > MAX_IDENTIFIER:
+    if len(value.encode(errors="surrogatepass")) > MAX_IDENTIFIER:
         return f"identifier {quote(value)} greater than maximum length ({MAX_IDENTIFIER} characters)"
     if not _IDENTIFIER.fullmatch(value):
         return f"identifier {quote(value)} must match {_IDENTIFIER.pattern}"

@@ -119,7 +119,7 @@ def absolute_locator(locator: str, *, parent: str, facts: HostFacts) -> str:
     if scheme == "github":
         file = parse_github(parent)
         beside = posixpath.normpath(posixpath.join(posixpath.dirname(file.path), locator))
-        return f"github:{file.org}/{file.repo}/{beside}" + (f"@{file.branch}" if file.branch else "")
+        return file._replace(path=beside).locator
     body = parent.partition("?")[0]
     prefix = re.match(r"[^:]+:(?://[^/]*/)?", body)
     start = prefix[0] if prefix else ""
@@ -128,7 +128,7 @@ def absolute_locator(locator: str, *, parent: str, facts: HostFacts) -> str:
 
 def parse_locator(text: str) -> TemplateLocator:
     """What `text` means, once schemes that stand for others are rewritten. Raises: LocatorError where it is malformed."""
-    if not text or any(ord(rune) < 32 for rune in text):
+    if not text or _has_control(text):
         raise LocatorError(
             "locator is empty" if not text else f"template locator {quote(text)} contains control characters",
             hint="name a template (`template:default`), a file or an URL",
@@ -144,6 +144,21 @@ def parse_locator(text: str) -> TemplateLocator:
     if scheme == "file":
         return TemplateLocator(kind=LocatorKind.PATH, value=_file_url_path(text))
     return TemplateLocator(kind=LocatorKind.STDIN if text == "-" else LocatorKind.PATH, value=text)
+
+
+def format_locator(locator: TemplateLocator) -> str:
+    """A text that `parse_locator` reads as `locator`: a plain one, but for paths that would then mean something else."""
+    value = locator.value
+    if locator.kind is LocatorKind.TEMPLATE:
+        return f"template:{value}"
+    if locator.kind is not LocatorKind.PATH or not (is_image(value) or _has_control(value)):
+        return value
+    dot = "." if is_image(value) else ""
+    return "file://" + "".join(f"%{ord(rune):02X}" if rune < " " or rune in f"%{dot}" else rune for rune in value)
+
+
+def _has_control(text: str) -> bool:
+    return any(rune < " " for rune in text)
 
 
 def _template_name(text: str) -> str:
@@ -219,7 +234,7 @@ def is_image(locator: str) -> bool:
 
 
 def image_template(locator: str, facts: HostFacts) -> tuple[str, tuple[str, ...]]:
-    """The text of a template around one image, and warnings."""
+    """The text of a template around one image, and warnings. Raises: LocatorError for a name that is not UTF-8."""
     guest_os = _image_os(locator)
     arch = _image_arch(locator)
     warnings: tuple[str, ...] = ()
@@ -232,6 +247,8 @@ def image_template(locator: str, facts: HostFacts) -> tuple[str, tuple[str, ...]
     # a relative path would mean another file to the next command, in another directory
     remote = "://" in locator or locator.startswith(BOOTSTRAP)
     location = locator if remote else absolute_path(locator, facts)
+    if any("\ud800" <= rune <= "\udfff" for rune in location):
+        raise LocatorError("the image's name is not UTF-8", hint="rename the file: a template is a UTF-8 text")
     text = "os: {}\narch: {}\nimages:\n- location: {}\n  arch: {}\n".format(
         *(msgspec.json.encode(value).decode() for value in (guest_os, arch, location, arch))
     )

@@ -147,6 +147,9 @@ def network_problems(
 ) -> Iterator[Problem]:
     """`networks` are filled; `paths` tells what is at each `socket`."""
     first: dict[str, int] = {}
+    named = next((index for index, network in enumerate(networks) if network.lima), None)
+    if known.problem and named is not None:
+        yield Problem(path=f"networks[{named}].lima", message=known.problem)
     for index, network in enumerate(networks):
         field = f"networks[{index}]"
         yield from _attachment_problems(network, field, host_os, known, paths)
@@ -164,28 +167,30 @@ def network_problems(
 def _attachment_problems(
     network: Network, field: str, host_os: HostOS, known: KnownNetworks, paths: Mapping[str, PathState]
 ) -> Iterator[Problem]:
-    if network.lima:
-        if known.problem:
-            yield Problem(path=f"{field}.lima", message=known.problem)
-        elif network.lima not in known.modes:
+    if network.lima and not known.problem:
+        if network.lima not in known.modes:
             yield Problem(path=f"{field}.lima", message=f"network {quote(network.lima)} is not defined")
         elif known.modes[network.lima] != USER_V2 and host_os != HostOS.DARWIN:
             yield field_problem(f"{field}.lima", "is only supported on macOS right now")
     set_fields = [
         name for name, value in (("lima", network.lima), ("socket", network.socket), ("vzNAT", network.vz_nat)) if value
     ]
-    for position, name in enumerate(set_fields):
-        for other in set_fields[position + 1 :]:
-            yield field_problem(f"{field}.{name}", f"and field `{field}.{other}` are mutually exclusive")
-    if network.socket:
-        state = paths.get(network.socket, ABSENT)
-        if state.kind is PathKind.UNKNOWN:
-            yield Problem(path=f"{field}.socket", message=state.problem)
-        elif state.kind not in (PathKind.MISSING, PathKind.SOCKET):
-            yield field_problem(f"{field}.socket", f"{quote(network.socket)} points to a non-socket file")
     if not set_fields:
-        message = f"field `{field}.lima` or  field `{field}.socket must be set"
-        yield Problem(path=field, message=message)
+        yield Problem(path=field, message=f"field `{field}.lima` or  field `{field}.socket must be set")
+        return
+    chosen, *others = set_fields
+    for other in others:
+        yield field_problem(f"{field}.{chosen}", f"and field `{field}.{other}` are mutually exclusive")
+    if chosen == "socket":
+        yield from _socket_problems(network.socket or "", f"{field}.socket", paths)
+
+
+def _socket_problems(path: str, field: str, paths: Mapping[str, PathState]) -> Iterator[Problem]:
+    state = paths.get(path, ABSENT)
+    if state.kind is PathKind.UNKNOWN:
+        yield Problem(path=field, message=state.problem)
+    elif state.kind not in (PathKind.MISSING, PathKind.SOCKET):
+        yield field_problem(field, f"{quote(path)} points to a non-socket file")
 
 
 def _mac_problems(text: str, field: str) -> Iterator[Problem]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from lima.domain.instance import quote
+from lima.domain.instance import quote, quote_rune
 from lima.domain.problem import Problem
 from lima.domain.template import Template
 
@@ -22,7 +22,7 @@ def parameter_problems(params: Mapping[str, str]) -> Iterator[Problem]:
             if not rune.isprintable() and rune != "\t":
                 yield Problem(
                     path=f"param.{key}",
-                    message=f"param {quote(key)} value contains unprintable character {rune!r}",
+                    message=f"param {quote(key)} value contains unprintable character {quote_rune(rune)}",
                 )
 
 

@@ -39,19 +39,17 @@ def _step(step: ProvisionStep, path: str, os: str) -> Iterator[Problem]:
     if os == GuestOS.WINDOWS and mode in ("ansible", "boot", "yq"):
         yield Problem(path=f"{path}.mode", message=f"provision mode {quote(mode)} is not supported on Windows VM")
     if mode in ("data", "yq"):
-        if not step.path:
+        if step.path is None:
             yield problem("path", f"must not be empty when mode is {quote(mode)}")
         elif not step.path.startswith("/"):
             yield problem("path", "must be an absolute path")
-        if mode == "yq" and not step.expression:
+        if mode == "yq" and step.expression is None:
             yield problem("expression", "must not be empty when mode is `yq`")
         permissions = step.permissions or ""
         if not re.fullmatch("[+-]?[0-7]{1,21}", permissions):
             yield problem(
                 "permissions", f'must be an octal number: strconv.ParseInt: parsing "{permissions}": invalid syntax'
             )
-        if mode == "yq":
-            return
     else:
         if not step.script and mode != "ansible":
             yield problem("script", "must not be empty")
@@ -61,8 +59,8 @@ def _step(step: ProvisionStep, path: str, os: str) -> Iterator[Problem]:
         for name in ("path", "permissions"):
             if getattr(step, name) is not None:
                 yield problem(name, "can only be set when mode is `data`, or `yq`")
-    if step.format is not None:
-        yield problem("format", "can only be set when mode is `yq`")
+        if step.format is not None:
+            yield problem("format", "can only be set when mode is `yq`")
 
 
 def _file(file: LocatorRef | None, path: str) -> Iterator[Problem]:
@@ -71,7 +69,7 @@ def _file(file: LocatorRef | None, path: str) -> Iterator[Problem]:
             path=f"{path}.file",
             message=f"field `{path}.file.url` must be empty during validation (script should already be embedded)",
         )
-    if file is not None and file.digest:
+    if file is not None and file.digest is not None:
         yield Problem(path=f"{path}.file", message=f"field `{path}.file.digest` support is not yet implemented")
 
 

@@ -11,6 +11,17 @@ if TYPE_CHECKING:
     from typing import Any
 
 GAP = "    "
+_GO_NAMES = (
+    ("Name", "name", ""), ("Hostname", "hostname", ""), ("Status", "status", ""), ("Dir", "dir", ""),
+    ("VMType", "vmType", ""), ("Arch", "arch", ""), ("CPUs", "cpus", 0), ("Memory", "memory", 0), ("Disk", "disk", 0),
+    ("Message", "message", ""), ("AdditionalDisks", "additionalDisks", None), ("Networks", "network", None),
+    ("SSHLocalPort", "sshLocalPort", 0), ("SSHConfigFile", "sshConfigFile", ""), ("HostAgentPID", "hostAgentPID", 0),
+    ("DriverPID", "driverPID", 0), ("Errors", "errors", None), ("Config", "config", None),
+    ("SSHAddress", "sshAddress", ""), ("Protected", "protected", False), ("LimaVersion", "limaVersion", ""),
+    ("Param", "param", None), ("AutoStartedIdentifier", "autoStartedIdentifier", ""),
+)  # fmt: skip
+"""Go's name of a field, its JSON name, and what it is where JSON leaves it out."""
+FIELD_NAMES = tuple(sorted(name for name, _, _ in _GO_NAMES))
 COLUMNS = ("NAME", "STATUS", "SSH", "VMTYPE", "ARCH", "CPUS", "MEMORY", "DISK", "DIR")
 
 
@@ -43,6 +54,8 @@ class InstanceRecord(Value):
     ssh_port: int = 0
     agent_pid: int = 0
     driver_pid: int = 0
+    message: str = ""
+    """The configuration's, its fields replaced."""
     errors: tuple[str, ...] = ()
     is_protected: bool = False
 
@@ -62,7 +75,9 @@ def to_json(record: InstanceRecord, *, host: dict[str, str]) -> dict[str, Any]:
         ("cpus", summary.cpus, False),
         ("memory", summary.memory, False),
         ("disk", summary.disk, False),
-        ("message", summary.message.removesuffix("\n"), False),
+        ("message", record.message.removesuffix("\n"), False),
+        ("additionalDisks", summary.config.get("additionalDisks"), False),
+        ("network", summary.config.get("networks"), False),
         ("sshLocalPort", record.ssh_port, False),
         ("sshConfigFile", f"{record.directory}/ssh.config" if has_config else "", False),
         ("hostAgentPID", record.agent_pid, False),
@@ -76,6 +91,26 @@ def to_json(record: InstanceRecord, *, host: dict[str, str]) -> dict[str, Any]:
         *((key, value, True) for key, value in host.items()),
     )
     return {key: value for key, value, always in fields if always or value}
+
+
+def without_empty_maps(value: Any) -> Any:
+    """JSON data without maps that are empty, or become so."""
+    if isinstance(value, dict):
+        cleaned = {key: without_empty_maps(item) for key, item in value.items()}
+        return {key: item for key, item in cleaned.items() if item != {}}
+    return [without_empty_maps(item) for item in value] if isinstance(value, list) else value
+
+
+def go_values(shown: dict[str, Any]) -> dict[str, object]:
+    """The texts, numbers and maps of texts of a `list --json` object, by the names that Go templates use."""
+    values: dict[str, object] = {}
+    for name, key, absent in _GO_NAMES:
+        value = shown.get(key, absent)
+        if isinstance(value, bool):
+            value = "true" if value else "false"
+        if isinstance(value, str | int) or name == "Param":
+            values[name] = value or {} if name == "Param" else value
+    return values | {key: value for key, value in shown.items() if key[0].isupper()}
 
 
 def table(

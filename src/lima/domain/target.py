@@ -4,6 +4,7 @@ Source: reference, cli §2.2.
 """
 
 from dataclasses import dataclass
+from typing import assert_never
 
 from lima.domain.errors import CommandError
 from lima.domain.instance import check_instance_name, quote
@@ -27,7 +28,8 @@ def choose_target(argument: str | None, name: str | None) -> Target:
     """`argument`: the positional; `name`: `--name`. Raises: CommandError, InstanceError."""
     if name is not None:
         check_instance_name(name)
-    match classify_argument(argument):
+    kind = classify_argument(argument)
+    match kind:
         case ArgumentKind.NONE:
             return Target(name=name or DEFAULT, locator=DEFAULT_TEMPLATE, may_exist=True)
         case ArgumentKind.INSTANCE:
@@ -38,6 +40,8 @@ def choose_target(argument: str | None, name: str | None) -> Target:
             return Target(name=name, locator="-", may_exist=False)
         case ArgumentKind.LOCATOR:
             return Target(name=name or "", locator=argument or DEFAULT_TEMPLATE, may_exist=False)
+        case _:
+            assert_never(kind)
 
 
 def _instance(argument: str, name: str | None) -> Target:

@@ -32,6 +32,12 @@ class OddKey(str):
     __slots__ = ()
 
 
+class TaggedInt(int):
+    """A number with the tag `!!int`. Upstream's reader takes it where a text is expected, never where a number is."""
+
+    __slots__ = ()
+
+
 class Leaf(NamedTuple):
     """A scalar. `source` is how it was written, empty where it spans lines or was not read from a file."""
 
@@ -62,11 +68,12 @@ class Item(NamedTuple):
 
 
 class Map(NamedTuple):
-    """A mapping; keys are distinct. `source` is its text where it was written on one line, in braces."""
+    """A mapping; keys are distinct. `flow`: it was written in braces; `source` is its text where that was one line."""
 
     entries: tuple[Entry, ...] = ()
     source: str = ""
     place: Place = NOWHERE
+    flow: bool = False
 
     def find(self, key: str) -> "Node | None":
         """The value of a key."""
@@ -79,13 +86,17 @@ class Map(NamedTuple):
 
     def without(self, *keys: str) -> "Map":
         """The same mapping less some keys."""
-        return Map(tuple(entry for entry in self.entries if entry.key not in keys), place=self.place)
+        return self.having(tuple(entry for entry in self.entries if entry.key not in keys))
 
     def put(self, entry: Entry) -> "Map":
         """With `entry` in place of the one with its key, or at the end."""
         if self.entry(entry.key) is None:
-            return Map((*self.entries, entry), place=self.place)
-        return Map(tuple(entry if old.key == entry.key else old for old in self.entries), place=self.place)
+            return self.having((*self.entries, entry))
+        return self.having(tuple(entry if old.key == entry.key else old for old in self.entries))
+
+    def having(self, entries: tuple[Entry, ...]) -> "Map":
+        """With these entries, in the same style; what was empty gets lines of its own."""
+        return Map(entries, place=self.place, flow=self.flow and bool(self.entries))
 
     def put_value(self, key: str, value: "Node") -> "Map":
         """With another value for `key`; comments of an entry that is there stay."""
@@ -94,11 +105,16 @@ class Map(NamedTuple):
 
 
 class List(NamedTuple):
-    """A sequence. `source` as in `Map`."""
+    """A sequence. `source` and `flow` as in `Map`."""
 
     items: tuple[Item, ...] = ()
     source: str = ""
     place: Place = NOWHERE
+    flow: bool = False
+
+    def having(self, items: tuple[Item, ...]) -> "List":
+        """With these items, as `Map.having`."""
+        return List(items, place=self.place, flow=self.flow and bool(self.items))
 
 
 Node: TypeAlias = Leaf | Map | List

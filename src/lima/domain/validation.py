@@ -128,7 +128,7 @@ def _devices(template: Template) -> Iterator[Problem]:
 
 
 def _minimum_version(minimum: str | None, tool_version: str) -> Iterator[Problem]:
-    if not minimum:
+    if minimum is None:
         return
     path = "minimumLimaVersion"
     if problem := minimum_version_problem(minimum):

@@ -5,6 +5,9 @@ import re
 _TRIPLE = re.compile(r"([0-9]+)\.([0-9]+)\.([0-9]+)")
 _SEMVER = re.compile(r"([0-9]+)\.([0-9]+)\.([0-9]+)(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?")
 
+_MOST_DIGITS = 18
+"""Of a number that certainly fits 64 bits."""
+
 Triple = tuple[int, int, int]
 
 
@@ -28,27 +31,56 @@ def at_least(version: str | None, wanted: Triple) -> bool:
 
 def is_older(tool: str, required: str) -> bool:
     """Whether the tool is too old for what a template requires."""
+    return _compared(tool, required) < 0
+
+
+def _compared(tool: str, required: str) -> int:
+    """Less than 0: `tool` is older. Of texts that are no versions it is the newer one; so is a tool between releases."""
     if not tool:
-        return bool(required)
+        return -1 if required else 0
     have, need = _release(tool), _triple(_SEMVER, required)
-    return have is not None and need is not None and have < need
+    if have is None or need is None or have > need:
+        return 1
+    if have < need:
+        return -1
+    return 1 if "-" in tool or _is_pre_release(required) else 0
+
+
+def _is_pre_release(version: str) -> bool:
+    return "-" in version.partition("+")[0]
 
 
 def minimum_version_problem(text: str) -> str:
-    """Why `text` cannot be a minimum version, or empty."""
-    numbers = text.removeprefix("v").split("+", 1)[0].split("-", 1)[0].split(".", 2)
+    """Why `text` cannot be a minimum version of Lima, or empty."""
+    return semver_problem(text.removeprefix("v").partition("-")[0].removesuffix(".m"))
+
+
+def semver_problem(text: str) -> str:
+    """Why `text` is no semantic version, in upstream's words, or empty."""
+    rest, _, metadata = text.partition("+")
+    release, _, pre_release = rest.partition("-")
+    numbers = release.split(".", 2)
     if len(numbers) < 3:
-        return f"{text} is not in dotted-tri format"
-    bad = next((number for number in numbers if not re.fullmatch(r"[+-]?[0-9]{1,18}", number)), None)
-    return f'strconv.ParseInt: parsing "{bad}": invalid syntax' if bad is not None else ""
+        return f"{release} is not in dotted-tri format"
+    for what, part in (("pre-release", pre_release), ("metadata", metadata)):
+        if not re.fullmatch(r"[0-9A-Za-z.-]*", part):
+            return f"failed to validate {what}: {part} is not a valid semver identifier"
+    for number in numbers:
+        if not re.fullmatch(r"[+-]?[0-9]+", number):
+            return f'strconv.ParseInt: parsing "{number}": invalid syntax'
+        if len(number.lstrip("+-0")) > _MOST_DIGITS:
+            return f'strconv.ParseInt: parsing "{number}": value out of range'
+    return ""
 
 
 def greater_minimum(left: str, right: str) -> str:
-    """The greater of two `minimumLimaVersion`s; `right` where they compare equal, or not at all."""
-    return left if is_older(right, left) else right
+    """The greater of two `minimumLimaVersion`s; `right` where they are equal, `left` where one is no version."""
+    return left if _compared(left, right) > 0 else right
 
 
 def greater_version(left: str, right: str) -> str:
     """The greater of two versions of a program; `right` where either is none."""
     mine, other = _triple(_SEMVER, left), _triple(_SEMVER, right)
-    return left if mine is not None and other is not None and mine > other else right
+    if mine is None or other is None:
+        return right
+    return left if (mine, not _is_pre_release(left)) > (other, not _is_pre_release(right)) else right

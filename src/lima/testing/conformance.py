@@ -5,8 +5,8 @@ templates, yq expressions. One JSON object a line. What a case says of the host 
 
 Exit status 1 where a case differs and no rule of `--known FILE` explains it. A rule is a JSON object a line:
 `expected` and `ours` are patterns (`ours` may refer to groups of `expected` as `{1}`) that explain one message of each
-side, `also` is a pattern of an expected message in whose company our further messages that match `ours` are explained,
-`reason` says why. Rules know messages only, never cases.
+side, `also` is a pattern of an expected message in whose company our further messages that match `ours` are explained
+(or upstream's that match `expected`), `reason` says why. Rules know messages only, never cases.
 """
 
 import argparse
@@ -46,7 +46,12 @@ class Rule:
         """Whether this is what the rule is about."""
         if self.also is not None:
             company = any(re.search(self.also, message) for message in expected_messages)
-            return company and not difference.expected and bool(re.search(self.ours or "$^", difference.ours))
+            pattern, alone, other = (
+                (self.ours, difference.ours, difference.expected)
+                if self.ours is not None
+                else (self.expected, difference.expected, difference.ours)
+            )
+            return company and not other and re.search(pattern or "$^", alone) is not None
         match = re.search(self.expected, difference.expected) if self.expected is not None else None
         if (self.expected is None) != (not difference.expected) or (self.expected is not None and match is None):
             return False

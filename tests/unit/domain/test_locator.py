@@ -4,7 +4,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lima.domain.errors import LocatorError
@@ -13,8 +13,10 @@ from lima.domain.locator import (
     ArgumentKind,
     LocatorKind,
     TemplateLocator,
+    absolute_locator,
     absolute_path,
     classify_argument,
+    format_locator,
     image_name,
     image_template,
     parse_locator,
@@ -100,6 +102,32 @@ def test_malformed_locators_are_refused(text: str, message: str) -> None:
     assert caught.value.message == message
 
 
+LOCATORS = st.one_of(
+    st.text(),
+    st.text(alphabet="ab/.%0A2E~:", max_size=12).map("file:///".__add__),
+    st.text(alphabet="ab/.img-", max_size=12).map("template:".__add__),
+    st.text(alphabet="ahtps:/[]?#.@1_-~").map("http://".__add__),
+    st.text(alphabet="ab/.qcow2", max_size=12),
+)
+
+
+@given(LOCATORS)
+@example("file:///a%2Eimg")
+@example("file:///a%0Ab%25")
+@example("TEMPLATE:x")
+def test_a_printed_locator_reads_back(text: str) -> None:
+    with suppress(LocatorError):
+        locator = parse_locator(text)
+        assert parse_locator(format_locator(locator)) == locator
+
+
+@given(LOCATORS, LOCATORS)
+def test_an_absolute_locator_stays_what_it_is_wherever_it_stands(text: str, parent: str) -> None:
+    with suppress(LocatorError):
+        absolute = absolute_locator(text, parent=parent, facts=JANE)
+        assert absolute_locator(absolute, parent=parent, facts=JANE) == absolute
+
+
 @given(st.text() | st.text(alphabet="ahtps:/[]?#.@1_-~").map("http://".__add__))
 def test_any_text_is_a_locator_or_refused(text: str) -> None:
     with suppress(LocatorError):
@@ -178,6 +206,11 @@ def test_an_image_that_names_no_arch_is_taken_for_the_hosts() -> None:
     text, warnings = image_template("./amd64v3.img", JANE)
     assert '- location: "/home/jane/amd64v3.img"' in text
     assert warnings == ("cannot determine image arch from URL `./amd64v3.img`; assuming `x86_64`",)
+
+
+def test_an_image_whose_name_is_not_utf_8_is_refused() -> None:
+    with pytest.raises(LocatorError, match="not UTF-8"):
+        image_template("./\udcff.img", JANE)
 
 
 def test_an_image_that_is_built_here_is_of_the_hosts_arch() -> None:

@@ -87,7 +87,14 @@ def test_short_sizes_read_back_exactly(number: int, unit: str) -> None:
     assert format_size(parse_size(text)) == text
 
 
-@given(st.text())
+@given(st.integers(0, 2**53), st.sampled_from(["", "B", " b"]))
+def test_a_size_in_bytes_reads_back_exactly(size: int, unit: str) -> None:
+    assert parse_size(f"{size}{unit}") == size
+
+
+@given(
+    st.text() | st.text(alphabet="0123456789.eE+-_ kKmMgGiIbB") | st.from_regex(r"[0-9]{1,400}(e[0-9]{1,12})?[kKgG]?")
+)
 def test_any_text_is_a_size_or_refused(text: str) -> None:
     with suppress(ValueError):
         assert parse_size(text) >= 0

@@ -3,19 +3,22 @@
 import json
 import shlex
 import string
+from dataclasses import replace
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lima.domain.bootstrap import Boot, Init, Kind, parse_bootstrap, recipe_digest, without_credentials
+from lima.domain.boot_facts import BootFacts, decode_boot_facts, encode_boot_facts
+from lima.domain.bootstrap import Boot, Init, Kind, is_bootstrap, parse_bootstrap, recipe_digest, without_credentials
 from lima.domain.cidata import HostKeyPair, SeedRequest, render_cloud_config, render_seed
-from lima.domain.config import InstanceConfig, Provision, ProvisionMode, User
-from lima.domain.doctor import PackageManager, install_command
+from lima.domain.config import CaCerts, InstanceConfig, Provision, ProvisionMode, User
+from lima.domain.doctor import DoctorReport, PackageManager, install_command
 from lima.domain.errors import CommandError, InstanceError, LocatorError, TemplateInvalidError
 from lima.domain.events import AgentEvent, AgentStatus, decode_event, encode_event
 from lima.domain.guest_progress import MAX_LINE, parse_line
+from lima.domain.host import Tool
 from lima.domain.image import host_of, shown
 from lima.domain.instance import Status, check_path_length
 from lima.domain.machine import Arch, GuestOS
@@ -24,7 +27,7 @@ from lima.domain.record import InstanceRecord, Summary, table, to_json
 from lima.domain.shellenv import preserved
 from lima.domain.shellwords import quote_word, remote_script
 from lima.domain.sshconfig import SshTarget, client_options, known_hosts_line, render_config
-from lima.domain.target import choose_target
+from lima.domain.target import Target, choose_target
 
 # --- shells ----------------------------------------------------------------------------------------------------------
 
@@ -59,6 +62,20 @@ def test_proxies_reach_the_guest_through_the_gateway() -> None:
     assert found["https_proxy"] == "http://proxy.test:8080"
     assert (found["no_proxy"], found["ftp_proxy"]) == ("localhost", "http://f")
     assert guest_proxies((), {"http_proxy": ""}) == ()
+
+
+@pytest.mark.parametrize(
+    ("proxy", "seen"),
+    [
+        ("localhost:3128", "http://192.168.5.2:3128"),
+        ("http://127.0.0.53/", "http://192.168.5.2/"),
+        ("http://[::1]:8080", "http://192.168.5.2:8080"),
+        ("http://[::1", "http://[::1"),
+        ("http://h:99999999", "http://h:99999999"),
+    ],
+)
+def test_only_a_proxy_on_the_loopback_changes(proxy: str, seen: str) -> None:
+    assert dict(guest_proxies((), {"http_proxy": proxy}))["http_proxy"] == seen
 
 
 # --- what guests say -------------------------------------------------------------------------------------------------
@@ -105,7 +122,7 @@ def test_recipes() -> None:
         "bootstrap:", "bootstrap:ubuntu/noble", "bootstrap:debian/../x", "bootstrap:debian/Trixie", "bootstrap:tiny?x=1",
         "bootstrap:debian/trixie?packages=a;rm", "bootstrap:debian/trixie?init=sysv", "bootstrap:debian/trixie?boot=",
         "bootstrap:debian/trixie?mirror=gopher://x", 'bootstrap:debian/trixie?mirror=http://x" "y',
-        "bootstrap:debian/trixie?packages=a&packages=b", "bootstrap:debian/trixie?packages",
+        "bootstrap:debian/trixie?mirror=http://[", "bootstrap:debian/trixie?packages=a&packages=b", "bootstrap:debian/trixie?packages",
     ],
 )  # fmt: skip
 def test_recipes_that_are_refused(location: str) -> None:
@@ -114,7 +131,22 @@ def test_recipes_that_are_refused(location: str) -> None:
     assert "bootstrap:" in caught.value.hint
 
 
+def test_recipes_have_a_scheme_of_their_own() -> None:
+    assert is_bootstrap("bootstrap:tiny")
+    assert not is_bootstrap("https://h/bootstrap:tiny")
+
+
+def test_recipes_have_a_mirror_and_a_description() -> None:
+    tiny = parse_bootstrap("bootstrap:tiny", "x86_64")
+    assert tiny.description.startswith("the tiny guest")
+    plain = parse_bootstrap("bootstrap:debian/trixie?mirror=http://mirror.test/debian", "x86_64")
+    assert (plain.mirror, plain.description) == ("http://mirror.test/debian", "Debian trixie, built from packages")
+    other = parse_bootstrap("bootstrap:debian/sid?init=cloud-init&boot=bios", "aarch64")
+    assert other.description == "Debian sid with cloud-init, bios, built from packages"
+
+
 def test_credentials_never_show() -> None:
+    assert shown("/local/file") == "/local/file"
     assert without_credentials("https://u:p@mirror.test/debian") == "https://mirror.test/debian"
     assert shown("https://u:p@host.test/x?y") == "https://host.test/x?y"
     assert host_of("https://u:p@Host.test:8443/x") == "host.test:8443"
@@ -170,6 +202,27 @@ def test_the_seed_has_what_the_reference_lists_and_its_id_is_its_content() -> No
     assert yaml.safe_load(files["meta-data"].content)["instance-id"] == seed.instance_id
     assert render_seed(request(), scripts) == seed
     assert render_seed(request(param="c"), scripts).instance_id != seed.instance_id
+
+
+def test_the_seed_says_what_the_template_asks_for_and_nothing_else() -> None:
+    asked = request()
+    config = replace(
+        asked.config, upgrade_packages=True, timezone="", dns=("9.9.9.9",), ca_certs=CaCerts(certs=("PEM",))
+    )
+    full = yaml.safe_load(render_cloud_config(replace(asked, config=config, host_key=None)))
+    assert "timezone" not in full
+    assert "ssh_deletekeys" not in full
+    assert full["package_upgrade"] is True
+    assert full["resolv_conf"] == {"nameservers": ["9.9.9.9"]}
+    assert full["ca_certs"] == {"remove_defaults": False, "trusted": ["PEM"]}
+    plain = yaml.safe_load(render_cloud_config(asked))
+    assert plain["timezone"] == "Asia/Tokyo"
+    assert not {"package_upgrade", "resolv_conf", "ca_certs"} & set(plain)
+
+
+def test_without_a_host_key_the_seed_has_none() -> None:
+    paths = [file.path for file in render_seed(replace(request(), host_key=None), {}).files]
+    assert "ssh_host_ed25519_key" not in paths
 
 
 def test_a_line_break_in_a_variable_is_refused() -> None:
@@ -232,6 +285,13 @@ def test_targets() -> None:
     assert choose_target("docker", None).warnings
     with pytest.raises(CommandError, match="cannot be specified together"):
         choose_target("a", "b")
+    assert choose_target("default", None).warnings == ()
+
+
+def test_a_template_from_standard_input_needs_a_name() -> None:
+    assert choose_target("-", "a") == Target(name="a", locator="-", may_exist=False)
+    with pytest.raises(CommandError, match="must pass instance name with --name"):
+        choose_target("-", None)
 
 
 def test_paths_must_fit_sockets() -> None:
@@ -263,6 +323,21 @@ def test_the_table_and_what_narrow_terminals_lose() -> None:
     assert "VMTYPE" in table((record(),), width=70, **(options | {"all_fields": True}))
 
 
+def test_only_what_lies_below_the_home_is_shortened() -> None:
+    options = {"home": "/home/jan", "host_arch": "x86_64", "all_fields": False}
+    assert " /home/jane/.lima/box\n" in table((record(),), width=None, **options)
+    assert table((record(),), width=200, **options) == table((record(),), width=None, **options)
+
+
+def test_a_column_that_differs_stays() -> None:
+    other = record("b")
+    other = other.but(summary=other.summary.but(vm_type="vz"))
+    options = {"home": "", "host_arch": "x86_64", "all_fields": False}
+    header = table((record(), other), width=90, **options).splitlines()[0].split()
+    assert "VMTYPE" in header
+    assert "ARCH" not in header
+
+
 def test_the_json_object_has_upstreams_order_and_leaves_empty_ones_out() -> None:
     value = to_json(record(), host={"HostOS": "linux"})
     assert list(value)[:6] == ["name", "hostname", "status", "dir", "vmType", "arch"]
@@ -284,8 +359,29 @@ def test_one_command_installs_what_is_missing(manager: PackageManager) -> None:
     assert install_command(missing, None, is_root=True) == ""
 
 
+def test_a_host_is_healthy_when_what_is_required_is_there() -> None:
+    def report(*tools: Tool) -> DoctorReport:
+        return DoctorReport(
+            tools=tools, install_command="", may_install=False, accelerator=None, memory_bytes=1,
+            memory_available_bytes=1, disk_free_bytes=1, cache_free_bytes=1,
+        )  # fmt: skip
+
+    there = Tool(name="a", needed_for="x", path="/bin/a")
+    optional = Tool(name="b", needed_for="x", required=False)
+    required = Tool(name="c", needed_for="x")
+    assert report(there, optional).is_healthy
+    assert not report(there, required).is_healthy
+
+
+def test_what_is_known_of_a_running_guest_survives_a_damaged_file() -> None:
+    facts = BootFacts(instance_id="i", ssh_port=60022, accelerator="kvm")
+    assert decode_boot_facts(encode_boot_facts(facts)) == facts
+    assert decode_boot_facts(None) is decode_boot_facts(b"{") is decode_boot_facts(b"{}") is None
+
+
 def test_ascii_only_words_stay_bare() -> None:
     assert quote_word(string.ascii_letters + "@%+=:,./-_") == string.ascii_letters + "@%+=:,./-_"
+    assert quote_word("") == "''"
 
 
 # --- values of the quick path ----------------------------------------------------------------------------------------

@@ -88,6 +88,8 @@ def test_a_built_image_has_no_digest() -> None:
         ("nonsense", "invalid checksum digest format"),
         ("sha256:" + "A" * 64, "invalid checksum digest format"),
         ("sha256:", "invalid checksum digest format"),
+        ("sha256:ab!", "invalid checksum digest length"),
+        ("md5:a b", "invalid checksum digest format"),
     ],
 )
 def test_digests(digest: str, problem: str) -> None:
@@ -120,7 +122,7 @@ def test_local_paths(location: str, problem: str) -> None:
         ({"mode": "data", "path": "/x"}, []),
         ({"mode": "data", "path": "x", "permissions": "9"}, ["path", "permissions"]),
         ({"mode": "data"}, ["path"]),
-        ({"mode": "data", "path": "/x", "format": "json"}, ["format"]),
+        ({"mode": "data", "path": "/x", "format": "json"}, []),
         ({"mode": "yq", "path": "/x"}, ["expression"]),
         ({"mode": "yq", "path": "/x", "expression": ".a", "format": "json"}, []),
         ({"script": "x", "playbook": "/p"}, ["playbook", "script"]),
@@ -165,7 +167,7 @@ def test_parameters_are_printable_and_well_named() -> None:
     assert _messages({"param": {"1X": "a", "ok": "line\nbreak\ttab", "nl\n": ""}}) == [
         "param `1X` name does not match regex `^[a-zA-Z][a-zA-Z0-9_]*$`",
         "param `ok` value contains unprintable character '\\n'",
-        'param "nl\\x0a" name does not match regex `^[a-zA-Z][a-zA-Z0-9_]*$`',
+        'param "nl\\n" name does not match regex `^[a-zA-Z][a-zA-Z0-9_]*$`',
     ]
 
 

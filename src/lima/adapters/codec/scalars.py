@@ -8,11 +8,15 @@ import binascii
 import math
 import re
 
+from lima.domain.decoding import scalar_text
+from lima.domain.tree import TaggedInt
+
 Scalar = str | int | float | bool | None
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_SPECIAL = {".inf": math.inf, "+.inf": math.inf, "-.inf": -math.inf, ".nan": math.nan}
+_SPECIAL = dict.fromkeys((".inf", ".Inf", ".INF"), math.inf) | dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf)
+_SPECIAL |= dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan)
 _INT = re.compile(r"([+-]?)(?:0x([0-9a-fA-F_]+)|0o([0-7_]+)|0b([01_]+)|0([0-7_]+)|(0|[1-9][0-9_]*))")
 _BASES = (16, 8, 2, 8, 10)
 _FLOAT = re.compile(r"[+-]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9]+)?")
@@ -30,45 +34,52 @@ def plain_scalar(text: str) -> Scalar:
     return text if number is None else number
 
 
-def tagged_scalar(text: str, tag: str, *, is_quoted: bool = False) -> Scalar:
-    """The value of a scalar with a tag. Raises: ValueError for a tag that means nothing here, or does not fit.
+def tagged_scalar(text: str, tag: str, *, is_plain: bool = True) -> Scalar:
+    """The value of a scalar with a tag, which upstream's reader applies to what the scalar means without it: quotes
+    make no difference to `!!bool "true"`, and a tag of somebody's own changes nothing.
 
-    Quotes make a text of anything: upstream takes no number from `!!int "2"`.
+    Raises: ValueError for a value that does not fit its tag.
     """
     kind = tag.removeprefix(_CORE)
-    if kind in ("!", "str", "timestamp"):
+    if kind == "!":
         return text
     if kind == "binary":
         try:
             return base64.b64decode("".join(text.split()), validate=True).decode()
         except (binascii.Error, ValueError):
             raise ValueError("the value of !!binary must be the base64 form of a UTF-8 text") from None
-    value = text if is_quoted else plain_scalar(text)
+    value = plain_scalar(text) if is_plain or kind in ("bool", "int", "float") else text
     match kind, value:
-        case ("null", None) | ("bool", bool()):
-            return value
+        case ("null", _):
+            return None
+        case ("str", None):
+            return ""
+        case ("str", bool() | int() | float()):
+            return scalar_text(value)
         case ("int", int()) if not isinstance(value, bool):
-            return value
+            return TaggedInt(value)
         case ("float", int() | float()) if not isinstance(value, bool):
             return float(value)
-        case ("null" | "bool" | "int" | "float", _):
+        case ("bool", bool()):
+            return value
+        case ("bool" | "int" | "float" | "timestamp", _):
             raise ValueError(f"the value does not fit its tag !!{kind}")
         case _:
-            raise ValueError(f"tag {tag[:60]!r} is not known here")
+            return value
 
 
 def _number(text: str) -> int | float | None:
-    if len(text) > _LONGEST_NUMBER or (not text[-1].isalnum() and text[-1] != "."):
+    if len(text) > _LONGEST_NUMBER or not (text[-1].isalnum() or text[-1] in "._"):
         return None
-    special = _SPECIAL.get(text.lower())
-    if special is not None:
-        return special
+    if text in _SPECIAL:
+        return _SPECIAL[text]
     if match := _INT.fullmatch(text):
         digits, base = next(
             (group, base) for group, base in zip(match.groups()[1:], _BASES, strict=True) if group is not None
         )
         digits = digits.replace("_", "")
         value = int(match[1] + digits, base) if digits else None
-        # beyond 64 bits a number stays a text
+        # beyond 64 bits a number stays a text, as one beyond all floats
         return value if value is not None and -(2**63) <= value < 2**64 else None
-    return float(text.replace("_", "")) if _FLOAT.fullmatch(text) else None
+    number = float(text.replace("_", "")) if _FLOAT.fullmatch(text) else math.inf
+    return number if math.isfinite(number) else None

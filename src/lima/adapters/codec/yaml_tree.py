@@ -23,9 +23,12 @@ except ImportError:  # PyYAML without libyaml
     from yaml import SafeLoader as _Loader  # type: ignore[assignment]
 
 MAX_BYTES = 4 * 1024 * 1024
+MAX_LINES = 1_000_000
 MAX_DEPTH = 64
 MAX_NODES = 200_000
-_COLLECTION_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq", "!")
+_SCALAR_TAGS = tuple(
+    f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "binary", "timestamp")
+)
 _COMMENT = re.compile(r"(?:^|(?<=[ \t]))#[^\r\n]*", re.MULTILINE)
 _BOM = "\ufeff"
 
@@ -37,13 +40,15 @@ def read_tree(text: str, *, origin: str = "", comments: bool = False) -> Tree:
     """
     if len(text) > MAX_BYTES or len(text.encode(errors="surrogatepass")) > MAX_BYTES:
         raise TemplateSyntaxError(f"exceeded the limit ({MAX_BYTES} bytes)")
+    if text.count("\n") + text.count("\r") > MAX_LINES:
+        raise TemplateSyntaxError(f"exceeded the limit ({MAX_LINES} lines)")
     _refuse_surrogates(text)
     has_bom = text.startswith(_BOM)
     text = text[1:] if has_bom else text
     builder = _Builder(text, origin, _Remarks(text) if comments else None)
-    for event in _events(text):
-        if builder.take(event):
-            break
+    complete = False
+    for event in _events(text):  # to the end: what follows the first document counts for nothing, but must be YAML
+        complete = complete or builder.take(event)
     return _with_bom(builder.tree()) if has_bom else builder.tree()
 
 
@@ -131,6 +136,8 @@ class _Remarks:
                 self._above.append((line, ""))
         self._above.sort()
         self._next = 0
+        self._lines_beside = list(self._beside)
+        self._next_beside = 0
 
     def above(self, line: int) -> tuple[str, ...]:
         """What nobody has taken yet of the lines before `line`, comments beside something included."""
@@ -138,7 +145,11 @@ class _Remarks:
         while self._next < len(self._above) and self._above[self._next][0] < line:
             found.append(self._above[self._next])
             self._next += 1
-        found += [(other, self._beside.pop(other)) for other in list(self._beside) if other < line]
+        while self._next_beside < len(self._lines_beside) and self._lines_beside[self._next_beside] < line:
+            other = self._lines_beside[self._next_beside]
+            self._next_beside += 1
+            if other in self._beside:
+                found.append((other, self._beside.pop(other)))
         return tuple(comment for _, comment in sorted(found))
 
     def beside(self, line: int) -> str:
@@ -148,10 +159,12 @@ class _Remarks:
 
 @dataclass(slots=True)
 class _Weighed:
-    """A finished value: what it weighs when every alias in it is written out, and how deep it goes."""
+    """A finished value: what it holds when every alias in it is written out (values, and characters of text), and how
+    deep it goes."""
 
     node: Node
     weight: int
+    length: int
     height: int
     portable: bool = True
 
@@ -166,6 +179,7 @@ class _Frame:
     flow: bool
     children: list[Any] = field(default_factory=list)
     weight: int = 1
+    length: int = 0
     height: int = 1
     portable: bool = True
     key: Entry | None = None
@@ -185,6 +199,7 @@ class _Builder:
         self._anchors: dict[str, _Weighed] = {}
         self._root: Node | None = None
         self._open_weight = 0
+        self._open_length = 0
         self._has_aliases = False
 
     def tree(self) -> Tree:
@@ -227,14 +242,14 @@ class _Builder:
         source = self._source(event)
         if event.tag is not None:
             try:
-                leaf = Leaf(tagged_scalar(text, event.tag, is_quoted=event.style in ("'", '"')), source, place)
+                leaf = Leaf(tagged_scalar(text, event.tag, is_plain=event.style in (None, "")), source, place)
             except ValueError as error:
                 self._refuse(str(error), place)
         elif event.implicit[0]:
             leaf = Leaf(plain_scalar(text), source, place)
         else:
             leaf = Leaf(text, source, place)
-        self._finish(_Weighed(leaf, 1, 0, portable=event.anchor is None), event, event.anchor)
+        self._finish(_Weighed(leaf, 1, len(text), 0, portable=event.anchor is None), event, event.anchor)
 
     def _source(self, event: Any) -> str:
         start, end = event.start_mark, event.end_mark
@@ -244,8 +259,8 @@ class _Builder:
         place = self._place(event)
         if self._awaits_key():
             self._refuse("a key must be a text", place)
-        if event.tag is not None and event.tag not in _COLLECTION_TAGS:
-            self._refuse(f"tag {shown(event.tag)} is not known here", place)
+        if event.tag in _SCALAR_TAGS:
+            self._refuse(f"tag {shown(event.tag)} does not fit a collection", place)
         if len(self._stack) >= MAX_DEPTH:
             self._refuse(f"nested deeper than {MAX_DEPTH} levels", place)
         if self._stack and not self._stack[-1].is_map:
@@ -260,12 +275,14 @@ class _Builder:
     def _close(self, event: Any) -> None:
         frame = self._stack.pop()
         self._open_weight -= frame.weight
+        self._open_length -= frame.length
         place = self._place(frame.start)
         begin, end = frame.start.start_mark, event.end_mark
         keeps = frame.flow and frame.portable and begin.line == end.line
         source = self._text[begin.index : end.index] if keeps else ""
-        node: Node = (Map if frame.is_map else List)(tuple(frame.children), source, place)
-        self._finish(_Weighed(node, frame.weight, frame.height, frame.portable), event, frame.anchor, start=frame.start)
+        node: Node = (Map if frame.is_map else List)(tuple(frame.children), source, place, frame.flow)
+        done = _Weighed(node, frame.weight, frame.length, frame.height, frame.portable)
+        self._finish(done, event, frame.anchor, start=frame.start)
 
     def _alias(self, event: Any) -> None:
         place = self._place(event)
@@ -280,7 +297,7 @@ class _Builder:
             return
         self._has_aliases |= not isinstance(known.node, Leaf)
         node = known.node._replace(source="") if isinstance(known.node, Leaf) else known.node
-        self._finish(_Weighed(node, known.weight, known.height, portable=False), event, None)
+        self._finish(_Weighed(node, known.weight, known.length, known.height, portable=False), event, None)
 
     def _finish(self, done: _Weighed, event: Any, anchor: str | None, *, start: Any = None) -> None:
         """Put a finished value where it belongs."""
@@ -292,10 +309,14 @@ class _Builder:
         frame = self._stack[-1]
         frame.weight += done.weight
         self._open_weight += done.weight
+        frame.length += done.length
+        self._open_length += done.length
         frame.height = max(frame.height, done.height + 1)
         frame.portable &= done.portable
         if self._open_weight > MAX_NODES:
             self._refuse(f"more than {MAX_NODES} values, aliases written out", self._place(event))
+        if self._open_length > MAX_BYTES:
+            self._refuse(f"more than {MAX_BYTES} characters, aliases written out", self._place(event))
         if len(self._stack) + done.height > MAX_DEPTH:
             self._refuse(f"nested deeper than {MAX_DEPTH} levels", self._place(event))
         beside = ""
@@ -327,6 +348,8 @@ class _Builder:
         if entry.key in frame.merged:
             self._refuse(f"duplicate key {shown(entry.key)}", entry.place)
         frame.seen[entry.key] = entry.place
+        frame.length += len(entry.key)
+        self._open_length += len(entry.key)
         frame.key = entry._replace(value=_MERGE) if merges else entry
 
     def _value(self, frame: _Frame, node: Node, beside: str, place: Place) -> None:
@@ -337,6 +360,8 @@ class _Builder:
             frame.children.append(entry._replace(value=node, remark=entry.remark or beside))
             return
         frame.portable = False
+        if isinstance(node, Leaf) and node.value is None:
+            return
         if not isinstance(node, Map):
             self._refuse(f"{kind_name(_empty(node))} was used where mapping is expected", place)
         for inner in node.entries:

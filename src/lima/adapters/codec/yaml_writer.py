@@ -9,6 +9,7 @@ from lima.domain.decoding import float_text
 from lima.domain.tree import Entry, Item, Leaf, List, Map, Node, Scalar, Tree, tree_of
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./~+*()^$=;\\-][A-Za-z0-9_./~+*()^$=;:\\@ -]*")
+_FLOW_MARKS = re.compile(r"[\[\]{},]|: |:$| #")
 _UNSAFE_START = ("~", "*", "- ", "? ", "=", "---", "...")
 _OLD_WORDS = frozenset(["y", "n", "yes", "no", "on", "off"])
 """Words that are booleans to readers of YAML 1.1, as which our texts may end up."""
@@ -96,14 +97,37 @@ def _comments(head: tuple[str, ...], indent: str) -> Iterator[str]:
 def _inline(node: Node) -> str | None:
     """What fits beside a key or dash; None for what needs lines of its own."""
     if isinstance(node, Map):
-        return node.source or (None if node.entries else "{}")
+        return node.source or _flow_text(node) if node.flow or not node.entries else None
     if isinstance(node, List):
-        return node.source or (None if node.items else "[]")
+        return node.source or _flow_text(node) if node.flow or not node.items else None
     if node.source or node.value is None:
         return node.source or "null"
     if isinstance(node.value, str):
         return None if _fits_block(node.value) else _text(node.value)
     return _number(node.value)
+
+
+def _flow_text(node: Node) -> str | None:
+    """On one line, in braces; None where comments stand in between."""
+    if isinstance(node, Leaf):
+        if isinstance(node.value, str):
+            return _flow_source(node.source) or _text(node.value)
+        return _inline(node)
+    if node.source:
+        return node.source
+    texts = []
+    for part in node.entries if isinstance(node, Map) else node.items:
+        inner = _flow_text(part.value)
+        if inner is None or part.remark or any(part.head):
+            return None
+        key = f"{_flow_source(part.source) or _key(part.key)}: " if isinstance(part, Entry) else ""
+        texts.append(key + inner)
+    return f"{{{', '.join(texts)}}}" if isinstance(node, Map) else f"[{', '.join(texts)}]"
+
+
+def _flow_source(source: str) -> str:
+    """What was written, where it may stand within braces; else empty."""
+    return source if source.startswith(('"', "'")) or not _FLOW_MARKS.search(source) else ""
 
 
 def _number(value: Scalar) -> str:
@@ -122,7 +146,9 @@ def _key(key: str) -> str:
 
 
 def _text(text: str) -> str:
-    safe = _PLAIN.fullmatch(text) and not text.startswith(_UNSAFE_START) and not text.endswith((" ", ":"))
+    safe = (
+        _PLAIN.fullmatch(text) and text != "-" and not text.startswith(_UNSAFE_START) and not text.endswith((" ", ":"))
+    )
     if safe and ": " not in text and plain_scalar(text) == text and text.lower() not in _OLD_WORDS:
         return text
     return _quoted(text)

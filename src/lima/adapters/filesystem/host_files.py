@@ -23,7 +23,8 @@ class LocalHostFiles:
             with os.fdopen(descriptor, "rb") as file:
                 return file.read(limit) or b""
         except (OSError, ValueError) as error:
-            raise LocatorError(f"open {path}: {_reason(error)}") from error
+            verb = "read" if isinstance(error, IsADirectoryError) else "open"
+            raise LocatorError(f"{verb} {path}: {_reason(error)}") from error
 
     def state(self, path: str) -> PathState:
         """Links are followed."""

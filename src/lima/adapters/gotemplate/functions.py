@@ -2,12 +2,17 @@
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lima.adapters.gotemplate.records import Record, bare
+from lima.adapters.gotemplate.builtins import GoError
+from lima.adapters.gotemplate.records import Record
+from lima.adapters.gotemplate.values import NilList, NilMap, NilPointer, behind, is_nil
 
 _BIG, _SMALL = 1e21, 1e-6
+_MOST_INDENT = 1000
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _SEPARATORS = str.maketrans({"\u2028": "\\u2028", "\u2029": "\\u2029"})
 
 
@@ -27,6 +32,9 @@ def to_json(value: object) -> str:
 
 
 def _encoded(value: object) -> str:
+    value = behind(value)
+    if is_nil(value) or isinstance(value, NilPointer | NilList | NilMap):
+        return "null"
     if isinstance(value, Record):
         pairs = [f"{_encoded(key)}:{_encoded(item)}" for key, item in value.items()]
         return "{" + ",".join(pairs) + "}"
@@ -36,7 +44,8 @@ def _encoded(value: object) -> str:
         return "[" + ",".join(_encoded(item) for item in value) + "]"
     if isinstance(value, float):
         return _number(value)
-    return json.dumps(bare(value), ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False)
+    return _SURROGATES.sub("\\\\ufffd", text) if isinstance(value, str) else text
 
 
 def _number(value: float) -> str:
@@ -51,31 +60,36 @@ def _number(value: float) -> str:
 
 
 def _sorted(value: object) -> Any:
+    value = behind(value)
     if isinstance(value, Record):
         return {key: _sorted(item) for key, item in value.items()}
     if isinstance(value, Mapping):
         return {key: _sorted(value[key]) for key in sorted(value)}
     if isinstance(value, list | tuple):
         return [_sorted(item) for item in value]
-    return bare(value)
+    return None if is_nil(value) or isinstance(value, NilPointer) else value
 
 
 def _indent(*arguments: object) -> str:
-    size, text = (2, *arguments) if len(arguments) == 1 else arguments if len(arguments) > 1 else (2, None)
-    if not isinstance(text, str):
-        raise TypeError("last argument must be a string")
+    if not arguments:
+        raise GoError("function takes at least one string argument")
+    size, text = arguments[0] if len(arguments) > 1 else 2, arguments[-1]
     if isinstance(size, bool) or not isinstance(size, int):
-        raise TypeError("optional first argument must be an integer")
+        raise GoError("optional first argument must be an integer")
+    if not isinstance(text, str):
+        raise GoError("last argument must be a string")
+    if not 0 <= size <= _MOST_INDENT:
+        raise GoError(f"cannot indent by {size}")
     return "\n".join(" " * size + line if line else "" for line in text.split("\n"))
 
 
 def _missing(*arguments: object) -> str:
     if not arguments:
-        raise TypeError("function takes at least one string argument")
+        raise GoError("function takes at least one string argument")
     *before, value = arguments
     text = before[0] if before else "<missing>"
     if not isinstance(text, str):
-        raise TypeError("optional first argument must be a string")
+        raise GoError("optional first argument must be a string")
     if not isinstance(value, str):
-        raise TypeError("last argument must be a string")
+        raise GoError("last argument must be a string")
     return value or text

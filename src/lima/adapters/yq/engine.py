@@ -8,8 +8,10 @@ from yaqpy.api import Yq
 from yaqpy.core.model.node import Kind, Node
 from yaqpy.options import JsonOptions, Limits, Options, SecurityPolicy, YamlOptions
 
+from lima.adapters.yq import operators  # noqa: F401  adds `eval`, and says that `load` is disabled
 from lima.adapters.yq.layout import MARK, marked, unmarked
 from lima.domain.errors import YqError
+from lima.domain.instance import quote
 
 _LIMITS = Limits(
     max_input_bytes=8 * 1024 * 1024,
@@ -102,6 +104,7 @@ def _guarded(expression: str, run: Callable[[], str]) -> str:
     try:
         return run()
     except Exception as error:
-        message = str(error) or type(error).__name__
-        hint = "see `limactl yq-restrictions`" if "disabled" in message else ""
-        raise YqError(message, hint=hint) from error
+        reason = str(error) or type(error).__name__
+        refused = "disabled" in reason or "unknown operator" in reason
+        hint = "`limactl yq-restrictions` says what is not available" if refused else ""
+        raise YqError(f"yq expression {quote(expression)}: {reason}", hint=hint) from error

@@ -29,10 +29,14 @@ Global flags: --log-level LEVEL, --log-format text|json, --debug, --tty[=false],
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """Where a command's code is, and what its help says. `examples` are command lines with a remark."""
+    """Where a command's code is, and what its help says. `examples` are command lines with a remark; `usage` names the
+    arguments, of which there are between `least` and `most` (None: any number)."""
 
     target: str
     summary: str
+    usage: str = ""
+    least: int = 0
+    most: int | None = None
     examples: tuple[tuple[str, str], ...] = ()
     commands: Mapping[str, "Command"] = field(default_factory=dict)
 
@@ -98,10 +102,19 @@ COMMANDS = {
     "list": Command(
         target="lima.entrypoints.cli.help_only:list_instances",
         summary="List instances of Lima",
-        examples=(("limactl list", ""), ("limactl list --json | jq .status", ""), ("limactl list -q", "names only")),
+        examples=(
+            ("limactl list", ""),
+            ("limactl list -q", "names only"),
+            ("limactl list --json | jq .status", ""),
+            ("limactl list --format '{{.Name}} {{.Dir}}'", "--list-fields shows the names"),
+            ("limactl list --filter '.status == \"Running\"'", "a yq expression"),
+            ("limactl list --yq .config.memory", ""),
+        ),
     ),
     "validate": Command(
         target=f"{TEMPLATE}:validate",
+        usage="FILE.yaml [FILE.yaml, ...]",
+        least=1,
         summary="Validate templates",
         examples=(
             ("limactl validate my.yaml", "all problems at once, with their places"),
@@ -115,6 +128,9 @@ COMMANDS = {
         commands={
             "copy": Command(
                 target=f"{TEMPLATE}:copy",
+                usage="TEMPLATE [DEST]",
+                least=1,
+                most=2,
                 summary="Copy a template, with its bases or with everything filled in",
                 examples=(
                     ("limactl template copy template:default my.yaml", "relative locators made absolute"),
@@ -124,25 +140,46 @@ COMMANDS = {
             ),
             "validate": Command(
                 target=f"{TEMPLATE}:validate",
+                usage="TEMPLATE [TEMPLATE, ...]",
+                least=1,
                 summary="Validate templates",
                 examples=(("limactl template validate my.yaml template:default", ""),),
             ),
             "yq": Command(
                 target=f"{TEMPLATE}:yq",
+                usage="TEMPLATE EXPR",
+                least=2,
+                most=2,
                 summary="Evaluate a yq expression on a filled template",
                 examples=(("limactl template yq template:default '.images[].location'", ""),),
             ),
             "url": Command(
                 target=f"{TEMPLATE}:url",
+                usage="CUSTOM_URL",
+                least=1,
+                most=1,
                 summary="Print what a locator stands for",
                 examples=(("limactl template url github:lima-vm", ""),),
             ),
         },
     ),
-    "yq-restrictions": Command(
-        target=f"{TEMPLATE}:yq_restrictions", summary="Show what yq expressions may not do here"
+    "yq": Command(
+        target="lima.entrypoints.cli.help_only:yq",
+        summary="The program yq, version 4: limactl yq [flags] [EXPRESSION] [FILE...]",
+        examples=(
+            ("limactl yq .cpus my.yaml", ""),
+            ("limactl yq -i '.cpus = 4' my.yaml", "files and the environment are in its reach"),
+        ),
     ),
-    "info": Command(target="lima.entrypoints.cli.report:info", summary="Show diagnostic information as JSON"),
+    "yq-restrictions": Command(
+        target=f"{TEMPLATE}:yq_restrictions", most=0, summary="Show what yq expressions may not do here"
+    ),
+    "info": Command(
+        target="lima.entrypoints.cli.report:info",
+        most=0,
+        summary="Show diagnostic information as JSON",
+        examples=(("limactl info", ""), ("limactl info --yq .limaHome", "texts are printed bare")),
+    ),
     "doctor": Command(
         target="lima.entrypoints.cli.report:doctor",
         summary="Show what this host lacks, and the one command that installs it",
@@ -208,12 +245,46 @@ def run(words: list[str]) -> int:
         CONTEXT.set((options, log))
         if rest and not {"-h", "--help"} & set(rest):
             warn_root(log)
+        if rest and _is_group(rest):
+            rest = [rest[0], "--help"]  # whatever follows: upstream says so, and scripts ask for no more
         result = build()(rest, exit_on_error=False, print_error=False, result_action="return_value")
     except LimaError as error:
         return log.fatal(error)
     except cyclopts.CycloptsError as error:
         return log.fatal(_translated(error, words))
     return result if isinstance(result, int) else 0
+
+
+def _is_group(words: list[str]) -> bool:
+    """Whether the words stop at a group, or name nothing in it."""
+    group = COMMANDS.get(words[0])
+    return group is not None and bool(group.commands) and (len(words) == 1 or words[1] not in group.commands)
+
+
+def _miscounted(words: list[str]) -> CommandError | None:
+    """The complaint about the number of arguments, where that is wrong. Source: reference, cli §1.2."""
+    path = [ALIASES.get(words[0], words[0])] if words else []
+    command = COMMANDS.get(path[0]) if path else None
+    if command is not None and command.commands and len(words) > 1:
+        path.append(words[1])
+        command = command.commands.get(words[1])
+    if command is None:
+        return None
+    given = [word for word in words[len(path) :] if not word.startswith("-")]
+    least, most, received = command.least, command.most, len(given)
+    if least <= received and (most is None or received <= most):
+        return None
+    name = " ".join(("limactl", *path))
+    if most == 0:
+        problem = f'unknown command "{given[0]}" for "{name}"'
+    elif most is None:
+        problem = f"requires at least {least} arg(s), only received {received}"
+    elif least == most:
+        problem = f"accepts {most} arg(s), received {received}"
+    else:
+        problem = f"accepts between {least} and {most} arg(s), received {received}"
+    usage = " ".join(word for word in (name, command.usage, "[flags]") if word)
+    return CommandError(f"`{name}` {problem}.\nSee `{name} --help`.\n\nUsage:  {usage}\n\n{command.summary}")
 
 
 def _translated(error: cyclopts.CycloptsError, words: list[str]) -> CommandError:
@@ -237,6 +308,10 @@ def _translated(error: cyclopts.CycloptsError, words: list[str]) -> CommandError
             close = ["shell"]
         did_you_mean = "\n\nDid you mean this?\n" + "".join(f"\t{name}\n" for name in close) if close else ""
         return CommandError(f'unknown command "{command}" for "limactl"{did_you_mean}')
+    if isinstance(error, cyclopts.MissingArgumentError | cyclopts.UnusedCliTokensError) and (
+        miscounted := _miscounted([word for word in words if word not in ("-y", "--yes", "--debug")])
+    ):
+        return miscounted
     if isinstance(error, cyclopts.MissingArgumentError) and "requires an argument" in text:
         flag = next((word for word in text.split() if word.startswith("-")), "")
         if flag:

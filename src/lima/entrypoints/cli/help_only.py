@@ -4,20 +4,24 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from lima.domain.errors import CommandError
 from lima.entrypoints.cli import listing
 from lima.entrypoints.cli import shell as shell_command
 from lima.entrypoints.cli.context import current
+from lima.entrypoints.cli.list_request import ListRequest
+from lima.wiring import quick
 
 Flag = Annotated[bool, Parameter(negative=())]
 
 
 def list_instances(
     *instances: str,
-    output: Annotated[str, Parameter(name=("--format", "-f"))] = "table",
+    output: Annotated[str | None, Parameter(name=("--format", "-f"))] = None,
     json: Flag = False,
+    list_fields: Flag = False,
     quiet: Annotated[bool, Parameter(name=("--quiet", "-q"), negative=())] = False,
     all_fields: Flag = False,
+    yq: Annotated[tuple[str, ...], Parameter(negative=(), consume_multiple=False)] = (),
+    filters: Annotated[tuple[str, ...], Parameter(name=("--filter", "-l"), negative=(), consume_multiple=False)] = (),
 ) -> int:
     """List instances of Lima.
 
@@ -26,24 +30,32 @@ def list_instances(
     instances
         Names; all where none is given.
     output
-        table or json.
+        table, json, yaml, or a Go template such as '{{.Name}} {{.Status}}'.
     json
         The same as --format json.
+    list_fields
+        Show the names that a Go template may use.
     quiet
         Names only.
     all_fields
         Never hide columns of the table.
+    yq
+        A yq expression that is applied to each instance; may be repeated, and is then a chain.
+    filters
+        A yq expression that an instance must satisfy, such as '.status == "Running"'; may be repeated.
     """
     options, _ = current()
-    if json and output not in ("table", "json"):
-        raise CommandError("option --json conflicts with option --format")
-    chosen = "json" if json else output
-    if chosen not in ("table", "json"):
-        raise CommandError(
-            f"--format {chosen}: only `table` and `json` are supported by this version yet",
-            hint="`limactl list --json | jq` selects fields",
-        )
-    return listing.run(instances, output=chosen, names_only=quiet, all_fields=all_fields, options=options)
+    request = ListRequest(
+        names=instances,
+        given_format=output,
+        json=json,
+        names_only=quiet,
+        all_fields=all_fields,
+        list_fields=list_fields,
+        yq=yq,
+        filters=filters,
+    )
+    return listing.run(request, options)
 
 
 def shell(
@@ -75,3 +87,17 @@ def shell(
     """
     options, _ = current()
     return shell_command.run(list(words), options)
+
+
+def yq(*words: str) -> int:
+    """The program yq, version 4: limactl yq [flags] [EXPRESSION] [FILE...]
+
+    `limactl yq -h` shows its own flags. Unlike expressions elsewhere (`limactl yq-restrictions`), it may read files
+    and the environment.
+
+    Parameters
+    ----------
+    words
+        An expression, and files; standard input where none is named.
+    """
+    return quick.run_yq(list(words))

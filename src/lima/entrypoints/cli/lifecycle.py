@@ -211,8 +211,11 @@ def _ready(outcome: StartOutcome) -> int:
         how = f"ssh -F {quote(config)} {hostname(name)}"
     log.record("info", f"READY. Run `{how}` to open the shell.")
     if outcome.message:
+        message = outcome.message
+        if "{{" in message:  # it may use all that `list` says of the instance
+            message = Container().list_instances()((name,)).records[0].message or message
         log.record("info", f"Message from the instance {quote(name)}:")
-        sys.stderr.write(outcome.message.rstrip("\n") + "\n")
+        sys.stderr.write(message.rstrip("\n") + "\n")
     return 0
 
 

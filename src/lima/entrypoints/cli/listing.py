@@ -1,42 +1,45 @@
-"""`limactl list`. Light: on the quick path."""
+"""`limactl list`. Light: on the quick path; YAML, yq and Go templates are loaded where the output needs them."""
 
 import os
 import sys
 
 from lima.domain.errors import LimaError
-from lima.domain.record import InstanceRecord, table, to_json
+from lima.domain.record import FIELD_NAMES, InstanceRecord, table, to_json, without_empty_maps
 from lima.entrypoints.cli.globals import GlobalOptions
+from lima.entrypoints.cli.list_request import ListRequest
 from lima.entrypoints.cli.output import Log
 from lima.wiring import quick
 
 
-def run(names: tuple[str, ...], *, output: str, names_only: bool, all_fields: bool, options: GlobalOptions) -> int:
+def run(request: ListRequest, options: GlobalOptions) -> int:
     """Print the instances; 1 where a name matches nothing."""
     log = Log(options)
-    if names_only and output != "table":
-        log.record("fatal", "option --quiet can only be used with '--format table'")
-        return 1
     try:
-        return _list(names, output=output, names_only=names_only, all_fields=all_fields, log=log)
+        request.check()
+        if request.list_fields:
+            sys.stdout.write("".join(f"{name}\n" for name in FIELD_NAMES))
+            return 0
+        return _list(request, log)
     except LimaError as error:
         return log.fatal(error)
 
 
-def _list(names: tuple[str, ...], *, output: str, names_only: bool, all_fields: bool, log: Log) -> int:
-    store = quick.store()
-    present = store.names()
+def _list(request: ListRequest, log: Log) -> int:
+    names = request.names
+    present = quick.store().names()
     if not present and not names:
         log.record("warning", "No instance found. Run `limactl create` to create an instance.")
         return 0
     unmatched = tuple(name for name in names if name not in present)
     for name in unmatched:
         log.record("warning", f"No instance matching {name} found.")
-    if names_only:
+    if request.names_only and not request.yq and not request.filters:
         sys.stdout.write("".join(f"{name}\n" for name in names or present if name in present))
     elif not names or len(unmatched) < len(names):
         listing = quick.list_instances()(names)
-        _print(listing.records, output, all_fields=all_fields)
-        for record in listing.records:
+        records = tuple(record for record in listing.records if _passes(record, request.filters))
+        sys.stdout.write(_shown(records, request))
+        for record in records:
             if record.errors:
                 log.record("warning", f"instance `{record.name}` has errors", errors="; ".join(record.errors))
     if unmatched:
@@ -45,36 +48,50 @@ def _list(names: tuple[str, ...], *, output: str, names_only: bool, all_fields: 
     return 0
 
 
-def _print(records: tuple[InstanceRecord, ...], output: str, *, all_fields: bool) -> None:
-    if output == "json":
-        import json
-
-        host = _host_fields()
-        for record in records:
-            value = _without_empty_maps(to_json(record, host=host))
-            sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
-        return
-    width = os.get_terminal_size().columns if sys.stdout.isatty() else None
-    home = os.environ.get("HOME", "")
-    sys.stdout.write(table(records, home=home, width=width, host_arch=os.uname().machine, all_fields=all_fields))
+def _passes(record: InstanceRecord, filters: tuple[str, ...]) -> bool:
+    """Source: reference, cli §9.4: without the deprecated keys, the message as it is, errors as texts."""
+    if not filters:
+        return True
+    line = _line(to_json(record, host={}) | {"message": record.message})
+    return all(quick.query_json(f"select({expression})", line) for expression in filters)
 
 
-def _host_fields() -> dict[str, str]:
-    from lima.wiring import factories_light
+def _shown(records: tuple[InstanceRecord, ...], request: ListRequest) -> str:
+    match request.output:
+        case "json":
+            return _as_json(records, request.expression)
+        case "yaml":
+            return quick.as_yaml([to_json(record, host=quick.host_fields()) for record in records], request.expression)
+        case "table" if request.names_only:
+            return "".join(f"{record.name}\n" for record in records)
+        case "table":
+            width = os.get_terminal_size().columns if sys.stdout.isatty() else None
+            home, arch = os.environ.get("HOME", ""), os.uname().machine
+            return table(records, home=home, width=width, host_arch=arch, all_fields=request.all_fields)
+        case template:
+            host = quick.host_fields()
+            return "".join(f"{quick.formatted(template, to_json(record, host=host))}\n" for record in records)
 
-    home = factories_light.lima_home()
-    return {
-        "HostOS": "darwin" if sys.platform == "darwin" else "linux",
-        "HostArch": os.uname().machine,
-        "LimaHome": home,
-        "IdentityFile": f"{home}/_config/user",
-    }
+
+def _as_json(records: tuple[InstanceRecord, ...], expression: str) -> str:
+    host = quick.host_fields()
+    lines = [_line(without_empty_maps(to_json(record, host=host))) + "\n" for record in records]
+    if expression:
+        lines = [quick.query_json(expression, line) for line in lines]
+    is_terminal = sys.stdout.isatty() or bool(os.environ.get("_LIMA_OUTPUT_IS_TTY"))
+    return "".join(_indented(line) for line in lines) if is_terminal else "".join(lines)
 
 
-def _without_empty_maps(value: object) -> object:
-    if isinstance(value, dict):
-        cleaned = {key: _without_empty_maps(item) for key, item in value.items()}
-        return {key: item for key, item in cleaned.items() if item != {}}
-    if isinstance(value, list):
-        return [_without_empty_maps(item) for item in value]
-    return value
+def _line(value: object) -> str:
+    import json
+
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _indented(line: str) -> str:
+    """For a person: an object over several lines, anything else as it is."""
+    import json
+
+    if not line.startswith("{"):
+        return line
+    return json.dumps(json.loads(line), ensure_ascii=False, indent=4) + "\n"

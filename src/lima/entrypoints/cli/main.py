@@ -3,12 +3,18 @@
 Light: a `list` with valid summaries and a `shell` never load asyncio, cyclopts, YAML or the container.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 
+from lima.domain.errors import CommandError
 from lima.entrypoints.cli.globals import GlobalOptions, take_globals
 
-LIST_FLAGS = frozenset({"--json", "-q", "--quiet", "--all-fields"})
+TYPE_CHECKING = False  # of typing, which costs 6 ms (docs/decisions/0008)
+if TYPE_CHECKING:
+    from lima.entrypoints.cli.list_request import ListRequest
+
 LIMA_USAGE = """\
 Usage: lima [COMMAND...]
 
@@ -23,6 +29,8 @@ See `limactl shell --help` for further information.
 def limactl(argv: list[str] | None = None) -> int:
     """The whole program: the exit status."""
     words = sys.argv[1:] if argv is None else argv
+    if argv is None and os.path.basename(sys.argv[0]).partition(".")[0] == "yq":
+        words = ["yq", *words]  # a link by that name
     try:
         return _run(words)
     except KeyboardInterrupt:
@@ -53,6 +61,10 @@ def _run(words: list[str]) -> int:
         from lima.entrypoints.hostagent.main import main as hostagent
 
         return hostagent(words[1:])
+    if words[:1] == ["yq"]:
+        from lima.wiring.quick import run_yq
+
+        return run_yq(words[1:])
     if words in (["-v"], ["--version"]):
         from lima._version import __version__
 
@@ -62,21 +74,24 @@ def _run(words: list[str]) -> int:
         from lima.entrypoints.cli.shell import run
 
         return run(words[1:], GlobalOptions())
-    if words[:1] in (["list"], ["ls"]) and all(w in LIST_FLAGS or not w.startswith("-") for w in words[1:]):
+    if words[:1] in (["list"], ["ls"]) and (request := _list_request(words[1:])) is not None:
         from lima.entrypoints.cli.listing import run as list_run
 
-        options, rest = take_globals(words[1:])
-        names = [word for word in rest if not word.startswith("-")]
-        return list_run(
-            tuple(names),
-            output="json" if "--json" in rest else "table",
-            names_only="-q" in rest or "--quiet" in rest,
-            all_fields="--all-fields" in rest,
-            options=options,
-        )
+        return list_run(*request)
     from lima.entrypoints.cli.app import run as app_run
 
     return app_run(words)
+
+
+def _list_request(words: list[str]) -> tuple[ListRequest, GlobalOptions] | None:
+    from lima.entrypoints.cli.list_request import parse
+
+    try:
+        options, rest = take_globals(words)
+    except CommandError:
+        return None  # the full program says so
+    request = parse(rest)
+    return None if request is None else (request, options)
 
 
 def _asks_for_help(words: list[str]) -> bool:

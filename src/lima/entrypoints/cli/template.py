@@ -65,33 +65,31 @@ def copy(
     return 0
 
 
-def validate(*templates: str, fill: Flag = False) -> int:
+def validate(template: str, /, *templates: str, fill: Flag = False) -> int:
     """Validate templates.
 
     Parameters
     ----------
+    template
+        template:NAME, a file, or an URL.
     templates
-        template:NAME, files, or URLs.
+        More of them.
     fill
         Print each with everything filled in.
     """
-    if not templates:
-        raise CommandError("requires at least 1 arg(s), only received 0", hint="limactl validate FILE.yaml")
     _, log = current()
     use_case = Container().copy_template()
-    for template in templates:
+    for each in (template, *templates):
         try:
-            copied = use_case.validate(_named(template), fill=fill)
+            copied = use_case.validate(_named(each), fill=fill)
         except LimaError as error:
-            raise _failed(template, error.message, error.hint) from error
+            raise _failed(each, error.message, error.hint) from error
         _warn(copied)
         if copied.problems:
-            raise _failed(
-                template, "\n".join(copied.problems), "correct these fields, or remove them for their defaults"
-            )
-        log.record("info", f"{quote(template)}: OK")
+            raise _failed(each, "\n".join(copied.problems), "correct these fields, or remove them for their defaults")
+        log.record("info", f"{quote(each)}: OK")
         if fill:
-            framed = len(templates) > 1
+            framed = bool(templates)
             sys.stdout.write(f"---\n{copied.text}...\n" if framed else copied.text)
     return 0
 

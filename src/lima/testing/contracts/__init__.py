@@ -29,6 +29,7 @@ from lima.testing.contracts.small import (
     SummaryCacheContract,
 )
 from lima.testing.contracts.templates import SeedWriterContract, TemplateParserContract, TemplateSourceContract
+from lima.testing.contracts.texts import GoTemplatesContract, YamlQueryContract
 
 __all__ = [
     "AcceleratorProbeContract",
@@ -36,6 +37,7 @@ __all__ = [
     "ClockContract",
     "DiskToolContract",
     "EventSinkContract",
+    "GoTemplatesContract",
     "GuestAgentContract",
     "HostAgentClientContract",
     "HostInspectorContract",
@@ -54,4 +56,5 @@ __all__ = [
     "TemplateParserContract",
     "TemplateSourceContract",
     "TransportContract",
+    "YamlQueryContract",
 ]

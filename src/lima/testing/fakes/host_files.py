@@ -26,7 +26,7 @@ class FakeHostFiles:
         if state.kind is PathKind.FILE:
             return self.files[path][:limit]
         if state.kind is PathKind.DIRECTORY:
-            raise LocatorError(f"open {path}: is a directory")
+            raise LocatorError(f"read {path}: is a directory")
         if state.kind is PathKind.UNKNOWN:
             raise LocatorError(state.problem.replace("stat ", "open ", 1))
         raise LocatorError(f"open {path}: no such file or directory")
