@@ -7,14 +7,15 @@ import sys
 import tempfile
 import time
 
-from benchmarks.measuring import Row, base_env, interleaved, wall_ms
+from benchmarks.measuring import Row, at_rest, base_env, interleaved, wall_ms
 
 REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NAME = "tiny"
 
 
 class Bench:
-    def __init__(self) -> None:
+    def __init__(self, instance: str = NAME) -> None:
+        self.instance = instance
         self.home = tempfile.mkdtemp(prefix="lb-", dir="/tmp")
         self.env = base_env(
             self.home, XDG_CACHE_HOME=os.environ.get("LIMA_TESTS_CACHE", os.path.join(REPO, ".state", "cache"))
@@ -25,7 +26,7 @@ class Bench:
         subprocess.run([*self.limactl, *words], env=self.env, stdin=subprocess.DEVNULL, capture_output=True, check=True)
 
     def file(self, name: str) -> str:
-        return os.path.join(self.home, NAME, name)
+        return os.path.join(self.home, self.instance, name)
 
     def read(self, name: str) -> str:
         with open(self.file(name)) as file:
@@ -82,16 +83,7 @@ def rows() -> list[Row]:
             ours - bare <= 80,
         ))  # fmt: skip
 
-        def cpu_ticks() -> int:
-            with open(f"/proc/{pid}/stat") as file:
-                fields = file.read().rpartition(")")[2].split()
-            return int(fields[11]) + int(fields[12])
-
-        before = cpu_ticks()
-        time.sleep(20)
-        share = (cpu_ticks() - before) / os.sysconf("SC_CLK_TCK") / 20
-        with open(f"/proc/{pid}/status") as file:
-            resident = next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) / 1024
+        resident, share = at_rest(pid, 20)
         result.append(Row("host agent, idle: resident", f"{resident:.0f} MiB", "≤ 70 MiB", resident <= 70))
         result.append(Row("host agent, idle 20 s: CPU", f"{100 * share:.2f} % of a core", "< 0.5 %", share < 0.005))
 

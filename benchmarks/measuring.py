@@ -36,6 +36,22 @@ def wall_ms(action: Callable[[], object]) -> float:
     return 1000 * (time.perf_counter() - began)
 
 
+def at_rest(pid: int, seconds: float) -> tuple[float, float]:
+    """Resident MiB of a process, and its share of one core over this time."""
+
+    def cpu_ticks() -> int:
+        with open(f"/proc/{pid}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
+    before = cpu_ticks()
+    time.sleep(seconds)
+    share = (cpu_ticks() - before) / os.sysconf("SC_CLK_TCK") / seconds
+    with open(f"/proc/{pid}/status") as file:
+        resident = next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) / 1024
+    return resident, share
+
+
 def interleaved(runs: int, *actions: Callable[[], float]) -> list[float]:
     """Medians of the actions, run in turn."""
     figures: list[list[float]] = [[] for _ in actions]

@@ -17,6 +17,8 @@ HEAVY = (
     "logging",
     "cyclopts",
     "dependency_injector",
+    "grpc",
+    "google",
     "yaml",
     "rich",
     "pathlib",
@@ -50,6 +52,8 @@ def test_all_contracts_are_kept() -> None:
     [
         ("domain/sizes.py", "import lima.ports.clock", "Dependencies point inwards"),
         ("application/stop_instance.py", "import os", "The inside performs no I/O"),
+        ("application/attend_agent.py", "import grpc.aio", "The inside performs no I/O"),
+        ("ports/guest_agent.py", "import google.protobuf.message", "The inside performs no I/O"),
         ("adapters/ssh/keys.py", "import lima.adapters.qemu.qmp", "No adapter knows another"),
         ("entrypoints/cli/globals.py", "import lima.adapters.system.ports", "Only the wiring names adapters"),
     ],
@@ -153,6 +157,15 @@ def test_the_quick_path_stays_light(tmp_path, words: tuple[str, ...]) -> None:
             [sys.executable, "-c", program, *words], env=env, capture_output=True, text=True, check=True
         )
     assert done.stderr.rpartition("HEAVY=")[2] == ""
+
+
+def test_a_host_agent_loads_the_library_of_the_guest_agent_when_there_is_one() -> None:
+    program = (
+        "import sys, lima.entrypoints.hostagent.main; from lima.wiring.container import Container;"
+        "c = Container(); c.supervise(state=None, log=None); sys.exit('grpc' in sys.modules)"
+    )
+    env = {**os.environ, "PYTHONPATH": os.path.join(REPO, "src")}
+    assert subprocess.run([sys.executable, "-c", program], env=env, check=False).returncode == 0
 
 
 def test_requirements_in_files_say_what_pyproject_says() -> None:

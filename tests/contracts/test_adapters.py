@@ -40,7 +40,13 @@ from lima.adapters.system.runner import AsyncProcessRunner
 from lima.adapters.templates.github import Answer
 from lima.adapters.templates.source import Reach, TemplateFiles
 from lima.adapters.yq.engine import YaqpyQuery
-from lima.domain.errors import HostKeyMismatchError, LaunchFailedError, PortTakenError, UnreachableError
+from lima.domain.errors import (
+    HostKeyMismatchError,
+    LaunchFailedError,
+    PortTakenError,
+    RemoteCommandError,
+    UnreachableError,
+)
 from lima.domain.events import AgentStatus, decode_event
 from lima.domain.host import HostFacts
 from lima.domain.image import FileRef, ImageRef
@@ -393,6 +399,39 @@ class TestOpensshTransport(contracts.TransportContract):
         await subject.wait_lost()
         await subject.connect()
         assert (await subject.run(("echo", "a b  c"))).stdout == b"a b  c\n"
+        await subject.close()
+
+    async def test_a_forward_leads_to_a_socket_of_the_guest_and_is_replaced_by_the_next(
+        self, subject: OpensshTransport, short_folder: str
+    ) -> None:
+        here = f"{short_folder}/here.sock"
+
+        async def said(word: bytes) -> bytes:
+            async def say(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                writer.write(word)
+                writer.close()
+
+            there = f"{short_folder}/{word.decode()}.sock"
+            async with await asyncio.start_unix_server(say, there):
+                await subject.forward(here, there)
+                reader, writer = await asyncio.open_unix_connection(here)
+                heard = await asyncio.wait_for(reader.read(), 10)
+                writer.close()
+                return heard
+
+        await subject.connect()
+        with open(here, "w", encoding="ascii"):  # left by somebody
+            pass
+        for word in (b"one", b"one", b"two"):
+            assert await said(word) == word
+        await subject.close()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_unix_connection(here)
+
+    async def test_a_forward_that_is_refused_says_so(self, subject: OpensshTransport, short_folder: str) -> None:
+        await subject.connect()
+        with pytest.raises(RemoteCommandError):
+            await subject.forward(f"{short_folder}/no/such/folder.sock", "/run/x.sock")
         await subject.close()
 
 

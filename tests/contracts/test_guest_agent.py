@@ -5,6 +5,7 @@ import contextlib
 import os
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from typing import Self
@@ -20,6 +21,10 @@ from lima.domain.errors import GuestAgentError
 from lima.domain.guest_ports import GuestPort, PortProtocol
 from lima.ports.guest_agent import GuestSocket
 from lima.testing import contracts, fakes
+
+ZIPAPP = os.path.join(
+    os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "guest", "lima-guestagent"
+)
 
 
 class FakeWorld:
@@ -65,6 +70,30 @@ class TestFakeGuestAgent(contracts.GuestAgentContract):
     @pytest.fixture
     def world(self, subject: fakes.FakeGuestAgent) -> FakeWorld:
         return FakeWorld(subject)
+
+
+class AgentProcess(StandInWorld):
+    """The same programs, seen by another agent."""
+
+    _process: "asyncio.subprocess.Process | None" = None
+
+    async def start_agent(self) -> None:
+        words = ("daemon", "--socket-path", self.socket_path, "--runtime-dir", f"{self._folder}/run")
+        with open(f"{self._folder}/log", "ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, ZIPAPP, *words, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        async with asyncio.timeout(20):
+            while not os.path.exists(self.socket_path):
+                assert self._process.returncode is None
+                await asyncio.sleep(0.02)
+
+    async def kill_agent(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            await self._process.wait()
+            self._process = None
+            os.unlink(self.socket_path)
 
 
 @pytest.fixture
@@ -158,6 +187,23 @@ class TestUpstreamAgent:
         assert received == payload
         await tunnel.close()
         await subject.close()
+
+
+@pytest.mark.needs_root
+@pytest.mark.skipif(not os.path.exists(ZIPAPP), reason="`make guest/lima-guestagent` builds the agent")
+class TestOurAgent(contracts.GuestAgentContract):
+    """The agent that guests get, in a process of this host."""
+
+    @pytest.fixture
+    def subject(self) -> GrpcGuestAgent:
+        return GrpcGuestAgent()
+
+    @pytest.fixture
+    async def world(self, folder: str) -> AsyncIterator[AgentProcess]:
+        world = AgentProcess(folder)
+        await world.start_agent()
+        yield world
+        await world.close()
 
 
 class Counted:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from lima.domain.events import AgentStatus
+from lima.domain.guest_ports import GuestPort, PortsChanged, after
 from lima.domain.guest_progress import GuestProgress
 from lima.ports.agent_feed import AgentEventLog
 
@@ -16,6 +17,10 @@ class AgentState:
     waiting_for: str = ""
     errors: list[str] = field(default_factory=list)
     ssh_port: int = 0
+    agent_running: bool = False
+    agent_was_seen: bool = False
+    ports: frozenset[GuestPort] = frozenset()
+    """What listened in the guest when its agent last said something."""
 
     def booting(self, *, waiting_for: str) -> None:
         """The guest executes; say what its readiness waits for."""
@@ -55,6 +60,19 @@ class AgentState:
         """It is no longer wrong."""
         if sentence in self.errors:
             self.errors.remove(sentence)
+
+    def agent_answers(self, ports: tuple[GuestPort, ...]) -> None:
+        """The guest agent is connected, and says what listens."""
+        self.agent_running = self.agent_was_seen = True
+        self.ports = after(frozenset(), PortsChanged(added=ports))
+
+    def ports_changed(self, change: PortsChanged) -> None:
+        """The guest agent reports."""
+        self.ports = after(self.ports, change)
+
+    def agent_left(self) -> None:
+        """It is no longer connected; what it said stands until it says otherwise."""
+        self.agent_running = False
 
     def stopping(self) -> None:
         """The guest is being shut down."""

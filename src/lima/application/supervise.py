@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from lima.application.agent_door import AgentDoor
 from lima.application.agent_state import AgentState
+from lima.application.attend_agent import AttendAgent
 from lima.application.await_readiness import AwaitReadiness, GuestWord
 from lima.application.boot_guest import BootedGuest, BootGuest
 from lima.application.connect_guest import ConnectGuest
@@ -44,6 +46,7 @@ class _Life:
     guest: BootedGuest
     word: GuestWord
     transport: Transport
+    door: AgentDoor = field(default_factory=AgentDoor)
     was_ready: bool = False
 
 
@@ -57,6 +60,7 @@ class Supervise:
     write_seed: WriteSeed
     boot: BootGuest
     connect: ConnectGuest
+    attend: AttendAgent
     probe: AcceleratorProbe
     progress: GuestProgressSource
     new_hypervisor: Callable[[], Hypervisor]
@@ -88,6 +92,9 @@ class Supervise:
             asyncio.ensure_future(self._readiness(life)),
             asyncio.ensure_future(self._guest_events(life)),
         ]
+        if not config.plain:
+            attending = self.attend(life.door, transport, directory=self.store.directory(name))
+            helpers.append(asyncio.ensure_future(attending))
         try:
             report = await self._until_end(name, life, stop, helpers)
         finally:
@@ -184,7 +191,9 @@ class Supervise:
             while True:
                 self.state.ready(await wait())
                 life.was_ready = True
+                life.door.ssh(is_up=True)
                 await life.transport.wait_lost()
+                life.door.ssh(is_up=False)
                 self._say("The ssh connection to the guest was lost, making a new one")
         except LimaError as error:
             # nothing that waiting would mend (no ssh client, say): the guest stays up, and everybody is told
@@ -199,6 +208,11 @@ class Supervise:
                 self._say(DISK_FULL, Level.ERROR)
             elif event is GuestEvent.RESUMED:
                 self.state.recovered(DISK_FULL)
+                life.door.resumed()
+            elif event is GuestEvent.AGENT_PORT_OPENED:
+                life.door.opened()
+            elif event is GuestEvent.AGENT_PORT_CLOSED:
+                life.door.closed()
             elif event is GuestEvent.RESET and life.was_ready:
                 self._say("The guest reboots")
                 life.word.ssh = life.word.done = False
@@ -231,7 +245,7 @@ class Supervise:
     async def _forget(self, name: str, life: _Life) -> None:
         with contextlib.suppress(TransportError):
             await life.transport.close()
-        for file in (FileName.DRIVER_FACTS, FileName.BOOT_FACTS):
+        for file in (FileName.DRIVER_FACTS, FileName.BOOT_FACTS, FileName.GA_SSH_SOCK):
             self.store.remove(name, file)
 
     def _farewell(self, report: ExitReport) -> int:

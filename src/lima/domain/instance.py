@@ -72,8 +72,9 @@ class FileName:
     KNOWN_HOSTS = "known_hosts"
     HOST_KEY = "ssh_host_ed25519_key"
     PROVISION_REPORT = "provision-report.json"
-    # a socket is no state: this one may go with `stop -f`
+    # a socket is no state: these may go with `stop -f`
     PROGRESS_SOCK = "progress.sock"
+    GA_SSH_SOCK = "ga-ssh.sock"
 
 
 EXISTING_INSTANCE_FILES = (

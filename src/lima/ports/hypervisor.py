@@ -27,7 +27,8 @@ class ExitReport:
 
 
 class GuestEvent(StrEnum):
-    """What the hypervisor tells of a running guest."""
+    """What the hypervisor tells of a running guest. The agent's port is a serial port that the guest's agent opens; a
+    guest that was adopted with its port open says so once more."""
 
     POWERDOWN = "powerdown"
     SHUTDOWN = "shutdown"
@@ -35,6 +36,8 @@ class GuestEvent(StrEnum):
     PAUSED = "paused"
     RESUMED = "resumed"
     DISK_FULL = "disk-full"
+    AGENT_PORT_OPENED = "agent-port-opened"
+    AGENT_PORT_CLOSED = "agent-port-closed"
 
 
 class Hypervisor(Protocol):

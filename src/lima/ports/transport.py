@@ -44,6 +44,15 @@ class Transport(Protocol):
         """Run a command (words, not a shell line) over the shared connection. A non-zero exit is a result."""
         ...
 
+    async def forward(self, local: str, remote: str) -> None:
+        """A unix socket of this host that leads to one in the guest, over the shared connection and for its life. What
+        lies at `local` is replaced, and so is an earlier forward of it.
+
+        Raises:
+            RemoteCommandError: the connection stands, and the forward was refused.
+        """
+        ...
+
     async def close(self) -> None:
         """End the shared connection. Doing it twice is no error."""
         ...

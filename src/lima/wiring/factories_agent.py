@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING
 
 from lima.wiring.factories import version
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from lima.domain.host import HostFacts
     from lima.domain.sshconfig import SshTarget
     from lima.ports.events import EventSink
+    from lima.ports.guest_agent import GuestAgentLink
 
 
 def make_transport(
@@ -113,6 +115,13 @@ def connect_guest(
     )
 
 
+@cache
+def guest_agent() -> GuestAgentLink:
+    from lima.adapters.guestagent.client import GrpcGuestAgent
+
+    return GrpcGuestAgent()
+
+
 def supervise(
     instances: FilesystemInstanceStore,
     the_clock: SystemClock,
@@ -127,8 +136,10 @@ def supervise(
     state: AgentState,
     log: EventSink,
 ) -> Supervise:
+    from lima.application.attend_agent import AttendAgent
     from lima.application.supervise import Supervise
 
+    attend = AttendAgent(agent=guest_agent, clock=the_clock, state=state, log=log)
     return Supervise(
         store=instances,
         clock=the_clock,
@@ -136,6 +147,7 @@ def supervise(
         write_seed=seed,
         boot=boot,
         connect=connect,
+        attend=attend,
         probe=probe,
         progress=progress,
         new_hypervisor=new_hypervisor,

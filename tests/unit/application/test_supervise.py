@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from lima.application.agent_state import AgentState
+from lima.application.attend_agent import AttendAgent
 from lima.application.boot_guest import BootGuest
 from lima.application.connect_guest import ConnectGuest
 from lima.application.plan_machine import PlanMachine
@@ -17,6 +18,7 @@ from lima.domain.defaults import Survey
 from lima.domain.errors import HostKeyMismatchError, LaunchFailedError, PortTakenError, UnreachableError
 from lima.domain.guest_progress import GuestProgress, Stage, StageState
 from lima.domain.image import DiskInfo
+from lima.domain.progress import Level, Note
 from lima.ports.hypervisor import GuestEvent
 from lima.ports.transport import RemoteResult
 from lima.testing import fakes
@@ -36,6 +38,7 @@ class Agent:
     log: fakes.FakeEventSink = field(default_factory=fakes.FakeEventSink)
     progress: fakes.FakeGuestProgressSource = field(default_factory=fakes.FakeGuestProgressSource)
     transport: fakes.FakeTransport = field(default_factory=fakes.FakeTransport)
+    guest_agent: fakes.FakeGuestAgent = field(default_factory=fakes.FakeGuestAgent)
     seeds: fakes.FakeSeedWriter = field(default_factory=fakes.FakeSeedWriter)
 
     def __post_init__(self) -> None:
@@ -79,6 +82,7 @@ class Agent:
                 store=self.store, keys=keys, client=fakes.FakeSshClient(),
                 make_transport=lambda _target, _options: self.transport,
             ),
+            attend=AttendAgent(agent=lambda: self.guest_agent, clock=self.clock, state=self.state, log=self.log),
             probe=self.probe, progress=self.progress, new_hypervisor=self.hypervisor, state=self.state, log=self.log,
         )  # fmt: skip
         return asyncio.ensure_future(supervise(NAME, stop=self.stop))
@@ -306,3 +310,39 @@ async def test_somebody_else_answering_ssh_is_trouble_that_list_shows(agent: Age
     await agent.until(lambda: "another host key" in agent.state.errors or agent.state.phase == "running")
     agent.stop.set()
     await task
+
+
+async def test_the_guest_agent_is_attended_as_soon_as_it_opens_its_port(agent: Agent) -> None:
+    task = agent.run()
+    await agent.until(lambda: agent.guests)
+    assert agent.guest_agent.connected_to == []
+    agent.guests[-1].happen(GuestEvent.AGENT_PORT_OPENED)
+    await agent.until(lambda: agent.state.agent_running)
+    assert agent.guest_agent.connected_to == [f"/home/jane/.lima/{NAME}/ga.sock"]
+    assert agent.state.phase != "running"
+    agent.guests[-1].happen(GuestEvent.AGENT_PORT_CLOSED)
+    await agent.until(lambda: not agent.guest_agent.is_connected)
+    agent.stop.set()
+    assert await task == 0
+
+
+async def test_a_guest_without_an_agent_is_as_ready_as_any(agent: Agent) -> None:
+    agent.guest_agent.answers = False
+    task = await agent.ready()
+    agent.guests[-1].happen(GuestEvent.AGENT_PORT_OPENED)
+    await asyncio.sleep(0.01)
+    assert (agent.state.phase, agent.state.errors) == ("running", [])
+    told = [event for event in agent.log.events if isinstance(event, Note) and "agent" in event.message]
+    assert {note.level for note in told} == {Level.DEBUG}
+    agent.stop.set()
+    assert await task == 0
+
+
+async def test_in_plain_mode_nobody_looks_for_an_agent(agent: Agent) -> None:
+    agent.parser.values["default"] = template("https://a.test/disk.qcow2", plain=True)
+    task = await agent.ready()
+    agent.guests[-1].happen(GuestEvent.AGENT_PORT_OPENED)
+    await asyncio.sleep(0.01)
+    assert agent.guest_agent.connected_to == []
+    agent.stop.set()
+    assert await task == 0

@@ -19,7 +19,7 @@ from lima.domain.guest_ports import accepted_text
 
 MAX_MESSAGE = 4 << 20
 """Of one message from the guest. Upstream's own agent never sends more in a tunnel."""
-MAX_REPORT = 1 << 20
+MAX_REPORT = 512 << 10
 """The same for reports of ports: small messages inside a large one take thirty times their bytes once parsed."""
 WINDOW = 4 << 20
 """What the guest may send ahead of us on each stream. Upstream grants 512 MiB; that much of our memory is not the

@@ -83,7 +83,8 @@ class GrpcGuestAgent:
     async def listening(self) -> tuple[GuestPort, ...]:
         with translated("ports of the guest"):
             service = self._connected()
-            answer = await service.hold(service.get_info(_EMPTY, timeout=ANSWER_S)).call
+            held = service.hold(service.get_info(_EMPTY, timeout=ANSWER_S))
+            answer = await held.call
         return read_info(answer)
 
     def changes(self) -> AsyncIterator[PortsChanged]:
@@ -95,7 +96,8 @@ class GrpcGuestAgent:
     async def set_clock(self, now_ns: int) -> ClockReport:
         with translated("clock of the guest"):
             service = self._connected()
-            answer = await service.hold(service.sync_time(write_sync(now_ns), timeout=ANSWER_S)).call
+            held = service.hold(service.sync_time(write_sync(now_ns), timeout=ANSWER_S))
+            answer = await held.call
         return read_sync(answer)
 
     async def touch(self, files: AsyncIterator[FileTouched]) -> None:

@@ -18,6 +18,8 @@ from lima.domain.machine_spec import AGENT_PORT_NAME, DiskSpec, MachineSpec
 MIB = 1 << 20
 NETWORK = "192.168.5.0/24"
 DHCP_START = "192.168.5.15"
+AGENT_CHARDEV = "qga0"
+AGENT_DEVICE = "guest-agent"
 NO_FIRMWARE = (Arch.PPC64LE, Arch.S390X)
 TCG_CPUS = {
     # pointer authentication by QARMA costs aarch64 guests two thirds of their speed under TCG
@@ -202,9 +204,11 @@ def _control(line: _Line, machine: MachineSpec, features: QemuFeatures, _firmwar
     line.add("-chardev", f"socket,id=char-qmp,path={_path(machine, FileName.QMP_SOCK)},server=on,wait=off")
     line.add("-qmp", "chardev:char-qmp")
     if machine.wants_agent_port:
-        line.add("-chardev", f"socket,path={_path(machine, FileName.GA_SOCK)},server=on,wait=off,id=qga0")
+        line.add("-chardev", f"socket,path={_path(machine, FileName.GA_SOCK)},server=on,wait=off,id={AGENT_CHARDEV}")
         # a controller of its own, as upstream's: the first one has no room (max_ports)
-        line.add("-device", "virtio-serial", "-device", f"virtserialport,chardev=qga0,name={AGENT_PORT_NAME}")
+        line.add("-device", "virtio-serial")
+        # the id is ours: only devices that have one tell by QMP when the guest opens and closes them
+        line.add("-device", f"virtserialport,chardev={AGENT_CHARDEV},name={AGENT_PORT_NAME},id={AGENT_DEVICE}")
     line.add("-name", hostname(machine.name))
     line.add("-pidfile", f"{machine.directory}/{FileName.QEMU_PID}")
     if features.has_seccomp:

@@ -31,6 +31,7 @@ CONNECT_POLL_S = 0.02
 RUN_FILES = (
     FileName.QMP_SOCK,
     FileName.PROGRESS_SOCK,
+    FileName.GA_SOCK,
     FileName.SERIAL_SOCK,
     FileName.SERIALP_SOCK,
     FileName.SERIALV_SOCK,
@@ -90,6 +91,7 @@ class QemuHypervisor:
                 state = await monitor.execute("query-status")
                 if state.get("status") in ("paused", "io-error", "prelaunch"):
                     await monitor.execute("cont")
+                await monitor.tell_agent_port()
         except (HypervisorError, TimeoutError):
             await monitor.close()
             return False

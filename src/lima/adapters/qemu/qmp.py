@@ -8,6 +8,7 @@ from typing import Any
 
 from qemu.qmp import ConnectError, ExecInterruptedError, ExecuteError, Message, QMPClient, QMPError, StateError
 
+from lima.adapters.qemu.command_line import AGENT_CHARDEV, AGENT_DEVICE
 from lima.domain.errors import HypervisorError
 from lima.ports.hypervisor import GuestEvent
 
@@ -48,6 +49,12 @@ class QmpMonitor:
         except (ExecuteError, ExecInterruptedError, StateError, QMPError, OSError, TimeoutError) as error:
             raise HypervisorError(f"the monitor refused `{command}`: {error}") from error
 
+    async def tell_agent_port(self) -> None:
+        """Queue an event where the guest has its agent's port open already: such an event is not repeated."""
+        for device in await self.execute("query-chardev"):
+            if device.get("label") == AGENT_CHARDEV and device.get("frontend-open"):
+                self._queue(GuestEvent.AGENT_PORT_OPENED)
+
     async def close(self) -> None:
         """End the connection. Doing it twice is no error."""
         if self._pump is not None:
@@ -61,14 +68,21 @@ class QmpMonitor:
         async for message in self._client.events:
             event = _translate(message)
             if event is not None:
-                if self.events.full():
-                    self.events.get_nowait()
-                self.events.put_nowait(event)
+                self._queue(event)
+
+    def _queue(self, event: GuestEvent) -> None:
+        if self.events.full():
+            self.events.get_nowait()
+        self.events.put_nowait(event)
 
 
 def _translate(message: Message) -> GuestEvent | None:
     name = str(message.get("event", ""))
+    data = message.get("data")
     if name == "BLOCK_IO_ERROR":
-        data = message.get("data")
         return GuestEvent.DISK_FULL if isinstance(data, dict) and data.get("nospace") else None
+    if name == "VSERPORT_CHANGE":
+        if not isinstance(data, dict) or data.get("id") != AGENT_DEVICE:
+            return None
+        return GuestEvent.AGENT_PORT_OPENED if data.get("open") else GuestEvent.AGENT_PORT_CLOSED
     return EVENTS.get(name)

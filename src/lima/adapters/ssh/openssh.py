@@ -15,6 +15,7 @@ import socket
 from lima.domain.errors import (
     AuthenticationError,
     HostKeyMismatchError,
+    RemoteCommandError,
     TransportError,
     UnreachableError,
 )
@@ -54,6 +55,7 @@ class OpensshTransport:
         self._options = options
         self._control_path = control_path
         self._ssh = ssh
+        self._forwarding = asyncio.Lock()
 
     async def probe(self) -> str:
         writer: asyncio.StreamWriter | None = None
@@ -115,6 +117,21 @@ class OpensshTransport:
             raise self._error(done)
         return RemoteResult(exit_code=done.exit_code, stdout=done.stdout, stderr=done.stderr)
 
+    async def forward(self, local: str, remote: str) -> None:
+        if not await self.is_connected():
+            raise UnreachableError(f"the ssh connection to instance `{self._name}` is gone")
+        async with self._forwarding:
+            mapping = f"{local}:{remote}"
+            await self._control("cancel", "-L", mapping)  # refused where there is none
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(local)
+            done = await self._control("forward", "-L", mapping)
+        if done.exit_code != 0:
+            raise RemoteCommandError(
+                f"instance `{self._name}`: cannot forward {remote}: {done.complaint}",
+                remote_exit_code=done.exit_code,
+            )
+
     async def close(self) -> None:
         if os.path.lexists(self._control_path):
             with contextlib.suppress(TransportError):
@@ -131,8 +148,8 @@ class OpensshTransport:
     def _destination(self) -> tuple[str, ...]:
         return ("-p", str(self._port), self._host)
 
-    async def _control(self, request: str) -> Finished:
-        words = ("-o", "ControlMaster=no", *self._options, "-O", request)
+    async def _control(self, request: str, *more: str) -> Finished:
+        words = ("-o", "ControlMaster=no", *self._options, "-O", request, *more)
         return await self._run((*self._command(), *words, *self._destination()))
 
     async def _master_pid(self) -> int | None:

@@ -1,6 +1,7 @@
-"""The HTTP API on `ha.sock`. Source: reference, runtime §9.7. Ours: more keys in `/v1/info`.
+"""The HTTP API on `ha.sock`. Source: reference, runtime §9.7. Ours: more keys in `/v1/info`, and `/v1/ports`.
 
-GET /v1/info → {"autoStartedIdentifier"?, "sshLocalPort"?, "phase", "waitingFor"?, "errors"?}
+GET /v1/info → {"autoStartedIdentifier"?, "sshLocalPort"?, "phase", "waitingFor"?, "errors"?, "guestAgent"?: "running"}
+GET /v1/ports → {"ports": [{"protocol", "ip", "port"}]}: what listens in the guest, as its agent last said
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from typing import Any
 import h11
 
 from lima.application.agent_state import AgentState
+from lima.domain.guest_ports import GuestPort
 
 READ_S = 5.0
 """A client that says nothing for this long is let go."""
@@ -63,19 +65,26 @@ class HttpApi:
 
     def _answer(self, request: h11.Request) -> tuple[int, dict[str, Any]]:
         path = request.target.decode("ascii", "replace").partition("?")[0]
-        if path not in ("/v1/info", "/v1/screenshot"):
+        if path not in ("/v1/info", "/v1/ports", "/v1/screenshot"):
             return 404, {"message": f"no such path: {path}"}
         if request.method != b"GET":
             return 405, {"message": "only GET is allowed"}
         if path == "/v1/screenshot":
             return 501, {"message": "driver does not support screenshots"}
+        if path == "/v1/ports":
+            return 200, {"ports": [_port(port) for port in sorted(self._state.ports)]}
         info: dict[str, Any] = {
             "sshLocalPort": self._state.ssh_port,
             "phase": self._state.phase,
             "waitingFor": self._state.waiting_for,
             "errors": self._state.errors,
+            "guestAgent": "running" if self._state.agent_running else "",
         }
         return 200, {key: value for key, value in info.items() if value}
+
+
+def _port(port: GuestPort) -> dict[str, str | int]:
+    return {"protocol": port.protocol, "ip": port.address, "port": port.port}
 
 
 async def _request(connection: h11.Connection, reader: asyncio.StreamReader) -> h11.Request | None:

@@ -103,6 +103,8 @@ class TransportContract:
     async def test_nothing_runs_before_connecting(self, subject: Transport) -> None:
         with pytest.raises(UnreachableError):
             await subject.run(("true",))
+        with pytest.raises(UnreachableError):
+            await subject.forward("/nosuch/here.sock", "/nosuch/there.sock")
 
     async def test_bytes_go_through_a_remote_command_unchanged(self, subject: Transport) -> None:
         await subject.connect()

@@ -81,6 +81,7 @@ class FakeTransport(Failing):
         self.connections = 0
         self.commands: dict[tuple[str, ...], RemoteResult] = {}
         self.ran: list[tuple[str, ...]] = []
+        self.forwards: dict[str, str] = {}
         self._lost = asyncio.Event()
         self._is_connected = False
 
@@ -113,12 +114,18 @@ class FakeTransport(Failing):
             return RemoteResult(exit_code=0, stdout=stdin, stderr=b"")
         return self.commands.get(argv, RemoteResult(exit_code=1, stdout=b"", stderr=b""))
 
+    async def forward(self, local: str, remote: str) -> None:
+        if not self._is_connected:
+            raise UnreachableError("the connection is gone")
+        self.forwards[local] = remote
+
     async def close(self) -> None:
         self.lose()
 
     def lose(self) -> None:
         """The connection breaks."""
         self._is_connected = False
+        self.forwards.clear()
         self._lost.set()
 
 

@@ -1,0 +1,62 @@
+"""What is known of the way to a guest's agent, told by those who watch the guest to the one who attends the agent."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True, kw_only=True)
+class AgentDoor:
+    """`is_open`: the guest has its end of the serial port open. `has_ssh`: commands can be run in the guest.
+    `turns` counts what happened to the serial port: whoever talks through it starts anew when it changes. `resumptions`
+    counts how often the guest went on after a pause."""
+
+    is_open: bool = False
+    has_ssh: bool = False
+    turns: int = 0
+    resumptions: int = 0
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def opened(self) -> None:
+        """The guest opened the port; for the second time, where a report of its closing was left out."""
+        self.is_open = True
+        self.turns += 1
+        self._tell()
+
+    def closed(self) -> None:
+        """The guest closed the port."""
+        self.is_open = False
+        self.turns += 1
+        self._tell()
+
+    def ssh(self, *, is_up: bool) -> None:
+        """Commands can be run from now on, or no longer."""
+        self.has_ssh = is_up
+        self._tell()
+
+    def resumed(self) -> None:
+        """The guest goes on after a pause, and its clock does not know."""
+        self.resumptions += 1
+        self._tell()
+
+    async def turned(self, since: int, *, seconds: float | None = None) -> None:
+        """Return once `turns` is no longer `since`, or after `seconds`."""
+        await self.until(lambda: self.turns != since, seconds=seconds)
+
+    async def resumed_after(self, count: int, *, seconds: float) -> None:
+        """Return once `resumptions` is no longer `count`, or after `seconds`."""
+        await self.until(lambda: self.resumptions != count, seconds=seconds)
+
+    async def until(self, condition: Callable[[], bool], *, seconds: float | None = None) -> bool:
+        """Return true once the condition holds; false after `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not condition():
+                    await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _tell(self) -> None:
+        told, self._changed = self._changed, asyncio.Event()
+        told.set()

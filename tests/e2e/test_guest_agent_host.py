@@ -1,0 +1,227 @@
+"""The host's end of the guest agent on a real guest: ports, clock, a host agent that dies, an agent that restarts, ssh."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import COLD_S, Home, fresh_home, is_alive, wait_for
+
+pytestmark = [pytest.mark.guest, pytest.mark.needs_qemu]
+NAME = "default"
+OPENED_S = 0.5
+CLOSED_S = 1.0
+CLOCK_S = 12.0
+PROGRAM = """
+import socket, sys
+held = {}
+for line in sys.stdin:
+    verb, kind, address, port = line.split()
+    if verb == "open":
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        held[line[5:]] = one = socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        one.bind((address, int(port)))
+        if kind == "tcp":
+            one.listen()
+    else:
+        held.pop(line[6:]).close()
+    print("done", flush=True)
+"""
+FLOOD = """
+import asyncio, sys
+from lima.adapters.guestagent.client import GrpcGuestAgent
+from lima.domain.guest_ports import GuestPort, PortProtocol
+
+async def main():
+    agent = GrpcGuestAgent()
+    await agent.connect(sys.argv[1])
+    tunnel = await agent.tunnel(GuestPort(PortProtocol.UDP, "127.0.0.1", 9))
+    sent = 0
+    while True:
+        await tunnel.send(bytes(60_000))
+        sent += 1
+        if sent == 50:
+            print("flowing", flush=True)
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(scope="module")
+def debian() -> Iterator[Home]:
+    with fresh_home() as home:
+        home.ok("start", "--tty=false", "template:default", timeout=COLD_S)
+        wait_for(lambda: is_attended(home), seconds=60, what=f"the agent is attended: {log(home)}")
+        yield home
+
+
+def ask(home: Home, path: str) -> dict[str, Any]:
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.settimeout(5)
+        peer.connect(home.file(NAME, "ha.sock"))
+        peer.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        answer = b""
+        while piece := peer.recv(65536):
+            answer += piece
+    body: dict[str, Any] = json.loads(answer.partition(b"\r\n\r\n")[2])
+    return body
+
+
+def is_attended(home: Home) -> bool:
+    return ask(home, "/v1/info").get("guestAgent") == "running"
+
+
+def ports(home: Home) -> set[tuple[str, str, int]]:
+    return {(port["protocol"], port["ip"], port["port"]) for port in ask(home, "/v1/ports")["ports"]}
+
+
+def log(home: Home) -> list[str]:
+    lines = map(json.loads, home.read(NAME, "ha.stderr.log").splitlines())
+    return [line["msg"] for line in lines if "agent" in line["msg"]]
+
+
+def root(home: Home, script: str) -> str:
+    return home.ok("shell", NAME, "sudo", "sh", "-c", script).out.strip()
+
+
+class Opener:
+    """A program in the guest that opens and closes ports when it is told."""
+
+    def __init__(self, home: Home) -> None:
+        self._process = subprocess.Popen(
+            home.command("shell", NAME, "python3", "-c", PROGRAM),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=home.env(),
+        )  # fmt: skip
+
+    def tell(self, verb: str, kind: str, address: str, port: int) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{verb} {kind} {address} {port}\n".encode())
+        self._process.stdin.flush()
+        assert self._process.stdout.readline() == b"done\n"
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+@pytest.fixture
+def opener(debian: Home) -> Iterator[Opener]:
+    opener = Opener(debian)
+    # imports and the first round trip are not what is measured
+    opener.tell("open", "tcp", "127.0.0.1", 4999)
+    wait_for(lambda: ("tcp", "127.0.0.1", 4999) in ports(debian), seconds=10, what="the first port")
+    yield opener
+    opener.close()
+
+
+def seconds_until(condition: Callable[[], bool], *, within: float, what: str) -> float:
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < within, f"not within {within} s: {what}"
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize(
+    ("kind", "address", "port"),
+    [("tcp", "127.0.0.1", 5001), ("tcp", "0.0.0.0", 5002), ("udp", "127.0.0.1", 5003), ("tcp", "::1", 5004), ("udp", "::", 5005)],
+)  # fmt: skip
+def test_a_port_is_seen_as_it_opens_and_as_it_closes(
+    debian: Home, opener: Opener, kind: str, address: str, port: int
+) -> None:
+    seen = (kind, address, port)
+    opener.tell("open", kind, address, port)
+    opened = seconds_until(lambda: seen in ports(debian), within=OPENED_S, what=f"{seen} is open")
+    opener.tell("close", kind, address, port)
+    closed = seconds_until(lambda: seen not in ports(debian), within=CLOSED_S, what=f"{seen} is closed")
+    print(f"\n{seen}: opened {opened:.2f} s, closed {closed:.2f} s")
+
+
+def test_sshd_is_among_them(debian: Home) -> None:
+    assert ("tcp", "0.0.0.0", 22) in ports(debian)
+
+
+def test_a_clock_that_went_wrong_is_right_again(debian: Home) -> None:
+    assert abs(int(root(debian, "date +%s")) - time.time()) < 5
+    root(debian, "date -s @$(($(date +%s) - 3600))")
+    wait_for(lambda: abs(int(root(debian, "date +%s")) - time.time()) < 5, seconds=CLOCK_S, what="the clock is right")
+
+
+def test_a_restarted_agent_is_found_at_once(debian: Home, opener: Opener) -> None:
+    root(debian, "systemctl restart lima-guestagent")
+    opener.tell("open", "tcp", "127.0.0.1", 5010)
+    wait_for(lambda: ("tcp", "127.0.0.1", 5010) in ports(debian), seconds=8, what="the new agent's report")
+    assert is_attended(debian)
+
+
+def test_an_agent_that_was_killed_comes_back(debian: Home, opener: Opener) -> None:
+    root(debian, "systemctl kill -s KILL lima-guestagent")
+    opener.tell("open", "udp", "127.0.0.1", 5011)
+    wait_for(lambda: ("udp", "127.0.0.1", 5011) in ports(debian), seconds=20, what="the new agent's report")
+
+
+@contextlib.contextmanager
+def without_host_agent(home: Home) -> Iterator[None]:
+    """The host agent dies, and another takes its place."""
+    pid = home.pid(NAME, "ha.pid")
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not is_alive(pid), seconds=10, what="the host agent dies")
+    yield
+    home.ok("start", "--tty=false", NAME)
+    wait_for(lambda: is_attended(home), seconds=15, what=f"attended again: {log(home)}")
+
+
+def test_a_host_agent_that_was_killed_is_followed_by_one_that_knows_the_ports(debian: Home) -> None:
+    with without_host_agent(debian):
+        pass
+    assert ("tcp", "0.0.0.0", 22) in ports(debian)
+
+
+def test_a_peer_that_was_killed_in_the_middle_of_a_frame_leaves_nothing_behind(debian: Home) -> None:
+    """What it had begun to say is still in the serial port when the next host agent says hello."""
+    with (
+        without_host_agent(debian),
+        subprocess.Popen(
+            [sys.executable, "-c", FLOOD, debian.file(NAME, "ga.sock")], stdout=subprocess.PIPE, env=debian.env()
+        ) as flood,
+    ):
+        assert flood.stdout is not None
+        assert flood.stdout.readline() == b"flowing\n"
+        flood.kill()
+    assert ("tcp", "0.0.0.0", 22) in ports(debian)
+
+
+def test_an_agent_without_a_serial_port_is_reached_over_ssh(debian: Home) -> None:
+    root(debian, "systemctl stop lima-guestagent")
+    wait_for(lambda: not is_attended(debian), seconds=10, what="the agent is gone")
+    root(debian, "systemd-run --unit=ga-unix $(command -v lima-guestagent) daemon --socket-owner 1000")
+    try:
+        wait_for(lambda: is_attended(debian), seconds=60, what=f"attended over ssh: {log(debian)}")
+        assert os.path.exists(debian.file(NAME, "ga-ssh.sock"))
+    finally:
+        root(debian, "systemctl stop ga-unix; systemctl start lima-guestagent")
+    wait_for(lambda: is_attended(debian), seconds=20, what=f"attended over the port again: {log(debian)}")
+
+
+@pytest.mark.e2e_all
+def test_after_a_reboot_the_agent_is_attended_again(debian: Home) -> None:
+    debian.limactl("shell", NAME, "sudo", "systemctl", "reboot")
+    wait_for(lambda: not is_attended(debian), seconds=60, what="the guest goes down")
+    wait_for(lambda: is_attended(debian), seconds=COLD_S, what=f"attended after the reboot: {log(debian)}")
+    assert ("tcp", "0.0.0.0", 22) in ports(debian)
+
+
+def test_stopping_waits_for_no_agent(debian: Home) -> None:
+    root(debian, "systemctl kill -s STOP lima-guestagent")
+    debian.ok("stop", NAME)
+    assert debian.status(NAME) == "Stopped"
