@@ -30,6 +30,11 @@ class Channel:
     def start(self) -> None:
         self._resume()
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether the peer is listened to: not while it does not take what we say."""
+        return self._is_reading
+
     def write(self, data: bytes) -> None:
         """Take `data`; it goes out in order, as fast as the peer reads."""
         if self._is_over or not data:

@@ -167,6 +167,12 @@ class Call:
             self._waiter.set_result(None)
 
 
+class Http2(H2Connection):
+    """One connection's protocol; remembers few of its closed streams, where the library's 65,536 take megabytes."""
+
+    MAX_CLOSED_STREAMS = 4096
+
+
 class Connection:
     """Serves one peer after the other on an endless channel, or a single one.
 
@@ -221,6 +227,9 @@ class Connection:
 
     def _stalled(self) -> None:
         self._stall = None
+        if not self._channel.is_reading:
+            self._stall = self.loop.call_later(STALL_S, self._stalled)
+            return
         log.warning("the host left in the middle of a frame")
         self._reader.stalled()
         self._on_data(b"")
@@ -231,7 +240,7 @@ class Connection:
         self._drop_calls()
         self._unread = self._conn_credit = 0
         # validation off: upstream's client sends an empty :authority; what matters is checked in _request
-        self._h2 = H2Connection(
+        self._h2 = Http2(
             H2Configuration(
                 client_side=False, header_encoding=None, validate_inbound_headers=False,
                 normalize_inbound_headers=False, validate_outbound_headers=False, normalize_outbound_headers=False,
