@@ -46,14 +46,19 @@ class Channel:
         if self.pending > HIGH:
             self._pause()
 
+    def drop_output(self) -> None:
+        """Forget what waits to be written; the peer is listened to again."""
+        self._stop_writing()
+        self._out.clear()
+        self.pending = 0
+        self._resume()
+
     def close(self) -> None:
         """End both directions at once; what waits is dropped."""
         if not self._is_over:
-            self._is_over = True
+            self._is_over = True  # from here on, nothing resumes
             self._pause()
-            self._stop_writing()
-            self._out.clear()
-            self.pending = 0
+            self.drop_output()
             self._close_descriptors()
 
     def _close_descriptors(self) -> None:
@@ -125,10 +130,7 @@ class Channel:
 
     def _broken(self) -> None:
         # what the peer sent before it went may still be read; the end is found there
-        self._stop_writing()
-        self._out.clear()
-        self.pending = 0
-        self._resume()
+        self.drop_output()
 
 
 class SerialChannel(Channel):
@@ -202,7 +204,5 @@ class SerialChannel(Channel):
     def _host_left(self) -> None:
         if self._has_host:
             self._has_host = False
-            self._stop_writing()
-            self._out.clear()
-            self.pending = 0
+            self.drop_output()
             self.on_end()
