@@ -108,7 +108,8 @@ class Channel:
                 else:
                     self._out.popleft()
         except (BlockingIOError, InterruptedError):
-            pass
+            if self._is_writing and not written:
+                self._woken_in_vain()
         except OSError:
             self._broken()
             return
@@ -127,6 +128,9 @@ class Channel:
     def _tell_drained(self) -> None:
         if not self._is_over:
             self.on_drained()
+
+    def _woken_in_vain(self) -> None:
+        pass
 
     def _broken(self) -> None:
         # what the peer sent before it went may still be read; the end is found there
@@ -152,7 +156,7 @@ class SerialChannel(Channel):
 
     def start(self) -> None:
         super().start()
-        self._look_again()
+        self._look_later()
 
     def write(self, data: bytes) -> None:
         if self._has_host:
@@ -175,11 +179,20 @@ class SerialChannel(Channel):
             self._is_reading = False
             self._loop.remove_reader(self._epoll.fileno())
 
+    def _woken_in_vain(self) -> None:
+        # said to be writable and is not: the host has left, which reading finds
+        self._resume()
+
+    def _look_later(self) -> None:
+        if self._look is not None:
+            self._look.cancel()
+        self._look = self._loop.call_later(LOOK_S, self._look_again)
+
     def _look_again(self) -> None:
-        if not self._has_host:
-            self._read_some()
-        if not self._is_over:
-            self._look = self._loop.call_later(LOOK_S, self._look_again)
+        self._look = None
+        self._read_some()
+        if not self._has_host and not self._is_over:
+            self._look_later()
 
     def _read_some(self) -> None:
         if not self._is_reading:
@@ -206,3 +219,4 @@ class SerialChannel(Channel):
             self._has_host = False
             self.drop_output()
             self.on_end()
+            self._look_later()

@@ -6,7 +6,6 @@ call that nobody reads never stands in the way of another.
 
 import asyncio
 from collections import deque
-from urllib.parse import quote
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -40,6 +39,14 @@ OUT_HIGH = 1 << 19
 CHUNK = 1 << 18
 STALL_S = 1.0
 LARGEST_WINDOW = (1 << 31) - 1
+
+
+def percent_encoded(text: str) -> str:
+    """As grpc-message has to be: printable ASCII but `%`."""
+    return "".join(
+        chr(byte) if 0x20 <= byte < 0x7F and byte != 0x25 else "%%%02X" % byte
+        for byte in text.encode("utf-8", "replace")
+    )
 
 
 class Http2(H2Connection):
@@ -224,7 +231,7 @@ class Connection:
         """Trailers, and the end of the call."""
         trailers = [("grpc-status", str(outcome.status))]
         if outcome.message:
-            trailers.append(("grpc-message", quote(outcome.message[:1024], safe=" !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~")))
+            trailers.append(("grpc-message", percent_encoded(outcome.message[:1024])))
         if not call.has_started:
             trailers[:0] = [(":status", "200"), ("content-type", "application/grpc")]
         self.send_headers(call.stream_id, trailers, end_stream=True)
