@@ -82,6 +82,9 @@ class EchoPrograms:
                 writer.write(data)
                 await writer.drain()
         writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        self._writers.remove(writer)
 
 
 class EchoDatagrams(asyncio.DatagramProtocol):

@@ -1,4 +1,4 @@
-"""The guest agent in a real guest, over its real virtio-serial port. Boots Debian once.
+"""The guest agent in a real guest, over its real virtio-serial port. Boots Debian 13 once, and 12 in `make e2e-all`.
 
 The host agent is killed first (its guest outlives it), so that the port is this test's alone. Times are the guest's own:
 an emulated guest on a busy machine is slow, but its clock compares with itself.
@@ -58,10 +58,10 @@ class Guest:
         return int(fields[11]) + int(fields[12])
 
 
-@pytest.fixture(scope="module")
-def guest() -> Iterator[Guest]:
+@pytest.fixture(scope="module", params=["default", pytest.param("debian-12", marks=pytest.mark.e2e_all)])
+def guest(request: pytest.FixtureRequest) -> Iterator[Guest]:
     with fresh_home() as home:
-        home.ok("start", "--tty=false", f"--name={NAME}", "template:default", timeout=COLD_S)
+        home.ok("start", "--tty=false", f"--name={NAME}", f"template:{request.param}", timeout=COLD_S)
         pid = home.pid(NAME, "ha.pid")
         os.kill(pid, signal.SIGKILL)
         wait_for(lambda: not is_alive(pid), seconds=10, what="the host agent is gone")

@@ -1,10 +1,12 @@
 """The host's end of the guest agent on a real guest: ports, clock, a host agent that dies, an agent that restarts, ssh."""
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -33,6 +35,24 @@ for line in sys.stdin:
     else:
         held.pop(line[6:]).close()
     print("done", flush=True)
+"""
+FLOOD = """
+import asyncio, sys
+from lima.adapters.guestagent.client import GrpcGuestAgent
+from lima.domain.guest_ports import GuestPort, PortProtocol
+
+async def main():
+    agent = GrpcGuestAgent()
+    await agent.connect(sys.argv[1])
+    tunnel = await agent.tunnel(GuestPort(PortProtocol.UDP, "127.0.0.1", 9))
+    sent = 0
+    while True:
+        await tunnel.send(bytes(60_000))
+        sent += 1
+        if sent == 50:
+            print("flowing", flush=True)
+
+asyncio.run(main())
 """
 
 
@@ -150,12 +170,34 @@ def test_an_agent_that_was_killed_comes_back(debian: Home, opener: Opener) -> No
     wait_for(lambda: ("udp", "127.0.0.1", 5011) in ports(debian), seconds=20, what="the new agent's report")
 
 
-def test_a_host_agent_that_was_killed_is_followed_by_one_that_knows_the_ports(debian: Home) -> None:
-    pid = debian.pid(NAME, "ha.pid")
+@contextlib.contextmanager
+def without_host_agent(home: Home) -> Iterator[None]:
+    """The host agent dies, and another takes its place."""
+    pid = home.pid(NAME, "ha.pid")
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not is_alive(pid), seconds=10, what="the host agent dies")
-    debian.ok("start", "--tty=false", NAME)
-    wait_for(lambda: is_attended(debian), seconds=10, what=f"attended again: {log(debian)}")
+    yield
+    home.ok("start", "--tty=false", NAME)
+    wait_for(lambda: is_attended(home), seconds=15, what=f"attended again: {log(home)}")
+
+
+def test_a_host_agent_that_was_killed_is_followed_by_one_that_knows_the_ports(debian: Home) -> None:
+    with without_host_agent(debian):
+        pass
+    assert ("tcp", "0.0.0.0", 22) in ports(debian)
+
+
+def test_a_peer_that_was_killed_in_the_middle_of_a_frame_leaves_nothing_behind(debian: Home) -> None:
+    """What it had begun to say is still in the serial port when the next host agent says hello."""
+    with (
+        without_host_agent(debian),
+        subprocess.Popen(
+            [sys.executable, "-c", FLOOD, debian.file(NAME, "ga.sock")], stdout=subprocess.PIPE, env=debian.env()
+        ) as flood,
+    ):
+        assert flood.stdout is not None
+        assert flood.stdout.readline() == b"flowing\n"
+        flood.kill()
     assert ("tcp", "0.0.0.0", 22) in ports(debian)
 
 

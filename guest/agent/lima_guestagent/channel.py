@@ -30,6 +30,11 @@ class Channel:
     def start(self) -> None:
         self._resume()
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether the peer is listened to: not while it does not take what we say."""
+        return self._is_reading
+
     def write(self, data: bytes) -> None:
         """Take `data`; it goes out in order, as fast as the peer reads."""
         if self._is_over or not data:
@@ -41,14 +46,19 @@ class Channel:
         if self.pending > HIGH:
             self._pause()
 
+    def drop_output(self) -> None:
+        """Forget what waits to be written; the peer is listened to again."""
+        self._stop_writing()
+        self._out.clear()
+        self.pending = 0
+        self._resume()
+
     def close(self) -> None:
         """End both directions at once; what waits is dropped."""
         if not self._is_over:
-            self._is_over = True
+            self._is_over = True  # from here on, nothing resumes
             self._pause()
-            self._stop_writing()
-            self._out.clear()
-            self.pending = 0
+            self.drop_output()
             self._close_descriptors()
 
     def _close_descriptors(self) -> None:
@@ -98,7 +108,8 @@ class Channel:
                 else:
                     self._out.popleft()
         except (BlockingIOError, InterruptedError):
-            pass
+            if self._is_writing and not written:
+                self._woken_in_vain()
         except OSError:
             self._broken()
             return
@@ -118,12 +129,12 @@ class Channel:
         if not self._is_over:
             self.on_drained()
 
+    def _woken_in_vain(self) -> None:
+        pass
+
     def _broken(self) -> None:
         # what the peer sent before it went may still be read; the end is found there
-        self._stop_writing()
-        self._out.clear()
-        self.pending = 0
-        self._resume()
+        self.drop_output()
 
 
 class SerialChannel(Channel):
@@ -145,7 +156,7 @@ class SerialChannel(Channel):
 
     def start(self) -> None:
         super().start()
-        self._look_again()
+        self._look_later()
 
     def write(self, data: bytes) -> None:
         if self._has_host:
@@ -168,11 +179,20 @@ class SerialChannel(Channel):
             self._is_reading = False
             self._loop.remove_reader(self._epoll.fileno())
 
+    def _woken_in_vain(self) -> None:
+        # said to be writable and is not: the host has left, which reading finds
+        self._resume()
+
+    def _look_later(self) -> None:
+        if self._look is not None:
+            self._look.cancel()
+        self._look = self._loop.call_later(LOOK_S, self._look_again)
+
     def _look_again(self) -> None:
-        if not self._has_host:
-            self._read_some()
-        if not self._is_over:
-            self._look = self._loop.call_later(LOOK_S, self._look_again)
+        self._look = None
+        self._read_some()
+        if not self._has_host and not self._is_over:
+            self._look_later()
 
     def _read_some(self) -> None:
         if not self._is_reading:
@@ -197,7 +217,6 @@ class SerialChannel(Channel):
     def _host_left(self) -> None:
         if self._has_host:
             self._has_host = False
-            self._stop_writing()
-            self._out.clear()
-            self.pending = 0
+            self.drop_output()
             self.on_end()
+            self._look_later()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 DESCRIPTORS = 1 << 13
 GOODBYE_S = 1.0
+AGAIN_S = 10.0
 
 
 class Daemon:
@@ -54,7 +55,7 @@ class Daemon:
         """Serve until `stop`. Raises: ListenError."""
         self._listen()
         self._rules.start(lambda: None)  # the reading of the rules wakes, when it found something
-        followers = [self._loop.create_task(source.run()) for source in (self._published, self._kubernetes)]
+        followers = [self._loop.create_task(self._follow(source)) for source in (self._published, self._kubernetes)]
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self.stop)
         await self._stopped
@@ -63,6 +64,17 @@ class Daemon:
             follower.cancel()
         await asyncio.wait(followers, timeout=GOODBYE_S)
         self._ports.close()
+
+    async def _follow(self, source: "PublishedPorts | KubernetesPorts") -> None:
+        """Keep a source going: what goes wrong with it costs its ports, and nothing else."""
+        while True:
+            try:
+                await source.run()
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                log.error("%s: %s: %s" % (type(source).__name__, type(error).__name__, error))
+            await asyncio.sleep(AGAIN_S)
 
     async def _leave(self) -> None:
         self._rules.stop()

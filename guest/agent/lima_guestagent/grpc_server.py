@@ -1,13 +1,11 @@
 """A gRPC server for one connection: HTTP/2 from h2, the framing of messages, statuses and flow control from here.
 
-Bounds: MAX_STREAMS calls, MAX_MESSAGE a message, WINDOW unread bytes a call and MAX_UNREAD for all of them, one
-message on its way out a call. The connection's own window is as large as can be and given back at once, so that a
+Bounds: MAX_STREAMS calls, WINDOW unread bytes a call and MAX_UNREAD for all of them, one message on its way out a call. The connection's own window is as large as can be and given back at once, so that a
 call that nobody reads never stands in the way of another.
 """
 
 import asyncio
 from collections import deque
-from urllib.parse import quote
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -24,12 +22,17 @@ from h2.settings import SettingCodes, Settings
 
 from . import log
 from .frames import MAX_FRAME, RESTART, FrameError, FrameReader
+from .rpc import OK, RESOURCE_EXHAUSTED, UNAVAILABLE, UNIMPLEMENTED, UNKNOWN, WINDOW, Call, RpcError
+
+TYPE_CHECKING = False  # the module of that name costs start time
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .channel import Channel
+
+    Handler = "Callable[[Call], Awaitable[bytes | None]]"
 
 MAX_STREAMS = 2048
-MAX_MESSAGE = 4 << 20
-CREDIT = 1 << 16
-WINDOW = MAX_MESSAGE + 2 * CREDIT
-"""Unread bytes of one call: the largest message fits, even while CREDIT bytes were not given back yet."""
 MAX_UNREAD = 64 << 20
 OUT_HIGH = 1 << 19
 """Bytes given to the channel ahead of the peer's reading: small answers must not queue behind megabytes."""
@@ -37,134 +40,19 @@ CHUNK = 1 << 18
 STALL_S = 1.0
 LARGEST_WINDOW = (1 << 31) - 1
 
-OK, CANCELLED, UNKNOWN, INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE = (
-    0, 1, 2, 3, 8, 12, 13, 14,
-)  # fmt: skip
+
+def percent_encoded(text: str) -> str:
+    """As grpc-message has to be: printable ASCII but `%`."""
+    return "".join(
+        chr(byte) if 0x20 <= byte < 0x7F and byte != 0x25 else "%%%02X" % byte
+        for byte in text.encode("utf-8", "replace")
+    )
 
 
-class RpcError(Exception):
-    """Ends a call with this status."""
+class Http2(H2Connection):
+    """One connection's protocol; remembers few of its closed streams, where the library's 65,536 take megabytes."""
 
-    def __init__(self, status: int, message: str) -> None:
-        Exception.__init__(self, message)
-        self.status = status
-        self.message = message
-
-
-class Call:
-    """One RPC as its handler sees it."""
-
-    def __init__(self, connection: "Connection", stream_id: int, metadata: "dict[str, str]") -> None:
-        self._connection = connection
-        self._id = stream_id
-        self.metadata = metadata
-        self.task = None
-        # messages are cut out when they are asked for: a million empty ones cost their bytes, no more
-        self._inbox = bytearray()
-        self._to_credit = 0
-        self._has_half_closed = False
-        self._waiter = None
-        self._outbox = b""
-        self._out_waiter = None
-        self._has_started = False
-
-    async def receive(self) -> "bytes | None":
-        """The next message; None when the peer half-closed. Raises: RpcError, for what is no message to accept."""
-        while True:
-            message = self._next_message()
-            if message is not None:
-                return message
-            if self._has_half_closed:
-                if self._inbox:
-                    raise RpcError(INTERNAL, "the request ends in the middle of a message")
-                return None
-            self._waiter = self._connection.loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-
-    def _next_message(self) -> "bytes | None":
-        if len(self._inbox) < 5:
-            return None
-        length = int.from_bytes(self._inbox[1:5], "big")
-        if self._inbox[0]:
-            raise RpcError(UNIMPLEMENTED, "compressed messages are not supported")
-        if length > MAX_MESSAGE:
-            raise RpcError(RESOURCE_EXHAUSTED, "received message larger than max (%d vs. %d)" % (length, MAX_MESSAGE))
-        if len(self._inbox) < 5 + length:
-            return None
-        message = bytes(memoryview(self._inbox)[5 : 5 + length])
-        del self._inbox[: 5 + length]
-        # room in the window is given back in large pieces: the number of frames would double else
-        self._to_credit += 5 + length
-        if self._to_credit >= CREDIT:
-            count, self._to_credit = self._to_credit, 0
-            self._connection.credit(self._id, count)
-        return message
-
-    def start(self, *metadata: "tuple[str, str]") -> None:
-        """Answer that the call is accepted, before there is a message."""
-        if not self._has_started:
-            self._has_started = True
-            headers = [(":status", "200"), ("content-type", "application/grpc"), *metadata]
-            self._connection.send_headers(self._id, headers)
-
-    async def send(self, message: bytes) -> None:
-        """Send `message`; returns when the windows and the channel took all of it."""
-        self.start()
-        self._outbox = memoryview(b"\0" + len(message).to_bytes(4, "big") + message)
-        self._out_waiter = self._connection.loop.create_future()
-        self._connection.sending.append(self)
-        self._connection.pump()
-        try:
-            await self._out_waiter
-        finally:
-            self._out_waiter = None
-
-    # the connection's side
-
-    @property
-    def stream_id(self) -> int:
-        return self._id
-
-    @property
-    def has_started(self) -> bool:
-        return self._has_started
-
-    @property
-    def has_half_closed(self) -> bool:
-        return self._has_half_closed
-
-    @property
-    def unsent(self) -> int:
-        return len(self._outbox)
-
-    def take(self, size: int) -> bytes:
-        """The next `size` bytes to go out."""
-        chunk, self._outbox = self._outbox[:size], self._outbox[size:]
-        if not self._outbox and self._out_waiter is not None and not self._out_waiter.done():
-            self._out_waiter.set_result(None)
-        return bytes(chunk)
-
-    def add_data(self, data: bytes) -> None:
-        self._inbox += data
-        self._wake()
-
-    def half_close(self) -> None:
-        self._has_half_closed = True
-        self._wake()
-
-    def drop(self) -> int:
-        """Forget what was received; returns how much of the peer's window that held."""
-        held = len(self._inbox) + self._to_credit
-        self._inbox = bytearray()
-        self._to_credit = 0
-        return held
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+    MAX_CLOSED_STREAMS = 4096
 
 
 class Connection:
@@ -175,7 +63,15 @@ class Connection:
         on_end: called when the peer is gone.
     """
 
-    def __init__(self, loop, channel, handlers, on_end=None, *, endless=False) -> None:
+    def __init__(
+        self,
+        loop: "asyncio.AbstractEventLoop",
+        channel: "Channel",
+        handlers: "dict[str, Handler]",
+        *,
+        on_end: "Callable[[Connection], None] | None" = None,
+        endless: bool = False,
+    ) -> None:
         self.loop = loop
         self._channel = channel
         self._handlers = handlers
@@ -221,17 +117,20 @@ class Connection:
 
     def _stalled(self) -> None:
         self._stall = None
+        if not self._channel.is_reading:
+            self._stall = self.loop.call_later(STALL_S, self._stalled)
+            return
         log.warning("the host left in the middle of a frame")
         self._reader.stalled()
         self._on_data(b"")
 
     def _begin(self) -> None:
-        if self._h2 is not None:
-            log.debug("a new host connection begins on the same stream")
+        # the one before was not heard to end: what was still to be said to it is nothing for this one
+        self._channel.drop_output()
         self._drop_calls()
         self._unread = self._conn_credit = 0
         # validation off: upstream's client sends an empty :authority; what matters is checked in _request
-        self._h2 = H2Connection(
+        self._h2 = Http2(
             H2Configuration(
                 client_side=False, header_encoding=None, validate_inbound_headers=False,
                 normalize_inbound_headers=False, validate_outbound_headers=False, normalize_outbound_headers=False,
@@ -295,7 +194,7 @@ class Connection:
         self._calls[stream_id] = call
         call.task = self.loop.create_task(self._run(call, handler))
 
-    async def _run(self, call: Call, handler) -> None:
+    async def _run(self, call: Call, handler: "Handler") -> None:
         try:
             answer = await handler(call)
             if answer is not None:
@@ -332,7 +231,7 @@ class Connection:
         """Trailers, and the end of the call."""
         trailers = [("grpc-status", str(outcome.status))]
         if outcome.message:
-            trailers.append(("grpc-message", quote(outcome.message[:1024], safe=" !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~")))
+            trailers.append(("grpc-message", percent_encoded(outcome.message[:1024])))
         if not call.has_started:
             trailers[:0] = [(":status", "200"), ("content-type", "application/grpc")]
         self.send_headers(call.stream_id, trailers, end_stream=True)
@@ -435,7 +334,7 @@ class Connection:
             self._channel.write(self._h2.data_to_send())
 
     @staticmethod
-    def _try(action, *arguments, **options) -> bool:
+    def _try(action: "Callable[..., object]", *arguments: object, **options: object) -> bool:
         """Do it unless the stream is gone or its window full, which is no error here."""
         try:
             action(*arguments, **options)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 
 from .sockets import MAX_PORTS, Port
 
@@ -25,10 +24,10 @@ class PortState:
     def save(self, ports: "set[Port]") -> None:
         """Raises: OSError."""
         entries = [port._asdict() for port in sorted(ports)]
-        handle, temporary = tempfile.mkstemp(prefix=".event-state", dir=os.path.dirname(self._path))
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        aside = self._path + ".new"
+        with open(aside, "w", encoding="utf-8") as file:
             json.dump({"ports": entries}, file)
-        os.rename(temporary, self._path)
+        os.rename(aside, self._path)
 
 
 def difference(before: "set[Port]", now: "set[Port]") -> "tuple[list[Port], list[Port]]":

@@ -4,9 +4,9 @@ import os
 import time
 
 from . import log
-from .grpc_server import INVALID_ARGUMENT, RpcError
 from .messages import Empty, Event, Info, Inotify, IPPort, Timestamp, TimeSyncRequest, TimeSyncResponse
 from .monitor import difference
+from .rpc import INVALID_ARGUMENT, RpcError
 from .tunnel import Tunnels
 from .wire import WireError
 
@@ -14,8 +14,8 @@ TYPE_CHECKING = False  # the module of that name costs start time
 if TYPE_CHECKING:
     import asyncio
 
-    from .grpc_server import Call
     from .monitor import PortState
+    from .rpc import Call
     from .sockets import Port
     from .watch import PortWatch
     from .wire import Message

@@ -17,13 +17,13 @@ import re
 import socket
 
 from . import log
-from .grpc_server import INVALID_ARGUMENT, UNKNOWN, RpcError
 from .messages import TunnelMessage
+from .rpc import INVALID_ARGUMENT, UNKNOWN, RpcError
 from .wire import WireError
 
 TYPE_CHECKING = False  # the module of that name costs start time
 if TYPE_CHECKING:
-    from .grpc_server import Call
+    from .rpc import Call
 
 STREAM_READ = 1 << 17
 DATAGRAM_READ = 1 << 16

@@ -58,7 +58,7 @@ class AttendAgent:
                 turns, began = door.turns, self.clock.monotonic()
                 limit = LAST_PAUSE_S if door.is_open else LAST_SSH_PAUSE_S
                 try:
-                    await self._attend(door, await self._way(door, transport, directory))
+                    await self._attend(door, await self._way(door, transport, directory), turns=turns)
                 except LimaError as error:
                     self._note_loss(error)
                 pause = FIRST_PAUSE_S if self.clock.monotonic() - began > STEADY_S else min(2 * pause, limit)
@@ -76,24 +76,23 @@ class AttendAgent:
         await transport.forward(path, AGENT_SOCKET)
         return path
 
-    async def _attend(self, door: AgentDoor, socket_path: str) -> None:
-        """One connection, from its beginning to its end."""
-        turns = door.turns
+    async def _attend(self, door: AgentDoor, socket_path: str, *, turns: int) -> None:
+        """One connection, from its beginning to its end, which may come before anybody has answered: an agent that
+        leaves takes our first words with it, and the next one waits for them."""
         agent = self.agent()
         try:
-            await agent.connect(socket_path)
-            # asked for before the list is: what happens in between is told after it
-            changes = agent.changes()
-            self.state.agent_answers(await agent.listening())
-            self._say_once("Guest agent is running")
-            await _first_end(
-                self._follow(changes),
-                self._keep_clock(agent, door),
-                door.turned(turns),
-            )
+            await _first_end(self._converse(agent, door, socket_path), door.turned(turns))
         finally:
             self.state.agent_left()
             await agent.close()
+
+    async def _converse(self, agent: GuestAgentLink, door: AgentDoor, socket_path: str) -> None:
+        await agent.connect(socket_path)
+        # asked for before the list is: what happens in between is told after it
+        changes = agent.changes()
+        self.state.agent_answers(await agent.listening())
+        self._say_once("Guest agent is running")
+        await _first_end(self._follow(changes), self._keep_clock(agent, door))
 
     async def _follow(self, changes: AsyncIterator[PortsChanged]) -> None:
         second, taken = self.clock.monotonic(), 0

@@ -143,14 +143,14 @@ CALL = headers_frame("/GuestService/Tunnel")
 )  # fmt: skip
 def test_a_host_that_vanished_in_the_middle_does_not_stop_the_next(port: Chardev, said: bytes) -> None:
     port.say(said)
+    until(lambda: served(port), "the next host is served", 40)
 
-    def is_served() -> bool:
-        # what the agent said to the one before may still be under way: a host tries again, as gRPC does by itself
-        with Client(port.path) as client, contextlib.suppress(grpc.RpcError):
-            return bool(client.info(timeout=10))
-        return False
 
-    until(is_served, "the next host is served", 40)
+def served(port: Chardev) -> bool:
+    """Whether a host gets an answer. What the agent said to the one before may still be under way: hosts try again."""
+    with Client(port.path) as client, contextlib.suppress(grpc.RpcError):
+        return bool(client.info(timeout=10))
+    return False
 
 
 def test_a_tunnelled_preface_is_only_bytes(port: Chardev) -> None:
@@ -160,6 +160,12 @@ def test_a_tunnelled_preface_is_only_bytes(port: Chardev) -> None:
         assert b"".join(m.data for m in client.tunnel(iter([hello(server.address), data(payload)]))) == payload
         assert client.info()
     server.close()
+
+
+def test_a_host_that_never_read_and_left_is_followed_by_the_next(port: Chardev) -> None:
+    # 100,000 pings want 100,000 answers
+    port.say(PREFACE + (b"\0\0\x08\x06\0\0\0\0\0" + bytes(8)) * 100_000)
+    until(lambda: served(port), "the next host is served", 40)
 
 
 def test_a_port_without_a_host_is_waited_for_without_spinning(port: Chardev) -> None:

@@ -105,6 +105,23 @@ async def test_a_port_that_is_opened_again_gets_a_new_connection(company: Compan
     await company.until(lambda: len(company.agent.connected_to) == 3)
 
 
+async def test_an_agent_that_leaves_before_it_answers_does_not_keep_the_next_one_waiting(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was restarted: our first words went to the old one."""
+    connect = company.agent.connect
+
+    async def unheard(_path: str) -> None:
+        monkeypatch.setattr(company.agent, "connect", connect)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(company.agent, "connect", unheard)
+    company.door.opened()
+    await company.until(lambda: company.agent.connect == connect)
+    company.door.opened()
+    await company.until(lambda: company.state.agent_running)
+
+
 async def test_without_a_port_ssh_leads_to_its_socket(company: Company) -> None:
     await company.transport.connect()
     company.door.ssh(is_up=True)

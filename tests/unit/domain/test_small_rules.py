@@ -225,6 +225,28 @@ def test_without_a_host_key_the_seed_has_none() -> None:
     assert "ssh_host_ed25519_key" not in paths
 
 
+@pytest.mark.parametrize(
+    ("plain", "vm_type", "agent", "port"),
+    [
+        (False, "qemu", b"#!/bin/sh\n", "io.lima-vm.guest_agent.0"),
+        (False, "vz", b"#!/bin/sh\n", ""),
+        (False, "qemu", b"", ""),
+        (True, "qemu", b"#!/bin/sh\n", ""),
+    ],
+)
+def test_the_agent_is_in_the_seed_unless_it_is_plain_and_knows_its_port(
+    plain: bool, vm_type: str, agent: bytes, port: str
+) -> None:
+    base = request()
+    asked = replace(base, config=replace(base.config, plain=plain, vm_type=vm_type), guest_agent=agent)
+    files = {file.path: file for file in render_seed(asked, {}).files}
+    assert f"LIMA_CIDATA_VIRTIO_PORT={port}\n".encode() in files["lima.env"].content
+    if agent and not plain:
+        assert (files["lima-guestagent"].content, files["lima-guestagent"].mode) == (agent, 0o755)
+    else:
+        assert "lima-guestagent" not in files
+
+
 def test_a_line_break_in_a_variable_is_refused() -> None:
     with pytest.raises(TemplateInvalidError, match="PARAM_A"):
         render_seed(request(param="b\nLIMA_CIDATA_USER=root"), {})

@@ -8,8 +8,8 @@ import time
 
 import pytest
 from lima_guestagent import messages
-from lima_guestagent.grpc_server import RpcError
 from lima_guestagent.monitor import PortState
+from lima_guestagent.rpc import RpcError
 from lima_guestagent.service import Service
 from lima_guestagent.sockets import Port
 from lima_guestagent.tunnel import Tunnels
