@@ -1,6 +1,7 @@
 """Wait until a guest is ready: by its own word where it has a progress port, by asking over ssh where not."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -21,6 +22,10 @@ MISMATCH_LIMIT = 3
 """A first boot may show sshd's own host key for a moment, before the seed's takes its place."""
 SSH_READY_FILE = "/run/lima-ssh-ready"
 BOOT_DONE_FILE = "/run/lima-boot-done"
+SESSION_SCRIPT = "07-etc-environment.sh"
+"""The boot script after which logins have the template's variables; it writes SSH_READY_FILE."""
+SILENCE_S = 20.0
+"""A guest that told of its sshd and then of nothing is asked."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,17 +34,21 @@ class GuestWord:
 
     instance_id: str
     ssh: bool = False
+    session: bool = False
     done: bool = False
-    alive: bool = False
+    lines: int = 0
+    """How many lines have been heard, of this boot and others."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def hear(self, line: GuestProgress) -> None:
         """Take one line. A kernel stage begins a new boot."""
         if line.stage is Stage.KERNEL:
-            self.ssh = self.done = False
-        self.alive = True
+            self.ssh = self.session = self.done = False
+        self.lines += 1
         if line.stage is Stage.SSH and line.state is StageState.OK:
             self.ssh = True
+        if line.stage is Stage.BOOT and line.name == SESSION_SCRIPT and line.state is not StageState.START:
+            self.session = True
         if line.stage is Stage.DONE and line.state is not StageState.START and line.iid in ("", self.instance_id):
             self.done = True
         self.changed.set()
@@ -75,12 +84,15 @@ class AwaitReadiness:
         self._say(requirement.waiting)
         watch = _Watch(requirement, self.keeper, self.clock)
         match requirement.check:
-            case Check.SSH | Check.CONTROL_MASTER:
+            case Check.SSH:
+                self.state.booting(waiting_for="ssh")
+                await self._connect(unless=lambda: self.word.ssh)
+            case Check.CONTROL_MASTER:
                 self.state.booting(waiting_for="ssh")
                 await self._connect()
             case Check.USER_SESSION:
                 self.state.booting(waiting_for="the user session")
-                await self._marker(SSH_READY_FILE)
+                await self._session()
             case Check.BOOT_DONE:
                 self.state.booting(waiting_for="boot scripts")
                 await self._marker(BOOT_DONE_FILE)
@@ -96,9 +108,10 @@ class AwaitReadiness:
         watch.tell(StepState.OK)
         self._say(requirement.satisfied)
 
-    async def _connect(self) -> None:
+    async def _connect(self, *, unless: Callable[[], bool] | None = None) -> None:
+        """Return once the shared connection stands, or the guest says what makes it needless for now."""
         mismatches, pause = 0, 0.0
-        while True:
+        while unless is None or not await self._is_told(unless):
             try:
                 if not self.word.ssh:
                     await self.transport.probe()
@@ -117,15 +130,39 @@ class AwaitReadiness:
             pause = next_pause(pause)
             await self.word.wait_change(pause)
 
-    async def _marker(self, file: str) -> None:
-        """Wait until a marker file of the guest holds the id of this boot."""
-        pause = 0.0
+    async def _session(self) -> None:
+        """Return once logins have the template's variables. A shared connection that is older than that is given up:
+        what runs over it has the variables of its login."""
+        is_early = not self.word.session and await self.transport.is_connected()
+        if not await self._is_told(lambda: self.word.session or self.word.done):
+            is_early = await self._marker(SSH_READY_FILE)
+        if is_early:
+            await self.transport.close()
+
+    async def _is_told(self, has_said: Callable[[], bool]) -> bool:
+        """Whether the guest itself says so, waited for while it says anything at all. One that has said nothing yet, or
+        nothing for SILENCE_S, has to be asked."""
+        heard, since = self.word.lines, self.clock.monotonic()
+        while not has_said():
+            if self.word.lines != heard:
+                heard, since = self.word.lines, self.clock.monotonic()
+            left_s = SILENCE_S - (self.clock.monotonic() - since)
+            if not heard or left_s <= 0:
+                return False
+            await self.word.wait_change(left_s)
+        return True
+
+    async def _marker(self, file: str) -> bool:
+        """Wait until a marker file of the guest holds the id of this boot. Whether it had to be waited for."""
+        pause, waited = 0.0, False
         while not self.word.done:
             result = await self._run(("cat", file))
             if result.exit_code == 0 and result.stdout.decode(errors="replace").strip() == self.word.instance_id:
-                return
+                return waited
+            waited = True
             pause = next_pause(pause)
             await self.word.wait_change(pause)
+        return waited
 
     async def _probe(self, probe: Probe, watch: "_Watch") -> bool:
         """Whether the probe succeeded. It is given up after PATIENCE_S, and as soon as it fails in a guest whose

@@ -8,6 +8,7 @@ import pytest
 from lima.application.agent_state import AgentState
 from lima.application.answer_yq import AnswerYq
 from lima.application.attend_agent import AttendAgent
+from lima.application.await_readiness import SESSION_SCRIPT, SSH_READY_FILE
 from lima.application.boot_guest import BootGuest
 from lima.application.claim_disks import ClaimDisks
 from lima.application.connect_guest import ConnectGuest
@@ -391,13 +392,15 @@ async def test_a_full_disk_is_trouble_until_there_is_room(agent: Agent) -> None:
 
 async def test_a_reboot_comes_back_ready(agent: Agent) -> None:
     task = await agent.ready()
+    before = agent.transport.connections
     agent.guests[-1].happen(GuestEvent.RESET)
     await agent.until(lambda: agent.state.phase == "booting")
     agent.guest_says(Stage.KERNEL)
     agent.guest_says(Stage.SSH)
     agent.guest_says(Stage.DONE)
     await agent.until(lambda: agent.state.phase == "running")
-    assert agent.transport.connections == 2
+    # a guest that tells is logged in to once, when logins have its variables
+    assert agent.transport.connections == before + 1
     agent.stop.set()
     await task
 
@@ -432,8 +435,49 @@ async def test_somebody_else_answering_ssh_is_trouble_that_list_shows(agent: Age
     await agent.until(lambda: agent.guests)
     for _ in range(4):
         agent.guest_says(Stage.SSH)
+        agent.guest_says(Stage.BOOT, name=SESSION_SCRIPT)
         await asyncio.sleep(0.01)
     await agent.until(lambda: "another host key" in agent.state.errors or agent.state.phase == "running")
+    agent.stop.set()
+    await task
+
+
+async def test_nobody_logs_in_before_logins_have_the_templates_variables(agent: Agent) -> None:
+    agent.transport.answers = False
+    task = agent.run()
+    await agent.until(lambda: agent.guests)
+    agent.guest_says(Stage.KERNEL)
+    await agent.until(lambda: agent.state.phase == "booting")
+    agent.transport.answers = True
+    agent.guest_says(Stage.SSH)
+    agent.guest_says(Stage.BOOT, name="06-etc-hosts.sh")
+    await agent.until(lambda: any("requirement 2 of 3" in note for note in agent.log.notes))
+    await asyncio.sleep(0.01)
+    assert agent.transport.connections == 0
+    agent.guest_says(Stage.BOOT, name=SESSION_SCRIPT)
+    await agent.until(lambda: agent.transport.connections == 1)
+    agent.guest_says(Stage.DONE)
+    await agent.until(lambda: agent.state.phase == "running")
+    assert agent.transport.connections == 1
+    agent.stop.set()
+    await task
+
+
+async def test_a_login_of_before_is_given_up_where_the_guest_did_not_tell(agent: Agent) -> None:
+    found = [b"", b""]
+
+    def guest(argv: tuple[str, ...], _stdin: bytes) -> RemoteResult | None:
+        if argv != ("cat", SSH_READY_FILE):
+            return None
+        facts = decode_boot_facts(agent.store.read(NAME, "boot.facts.json"))
+        assert facts is not None
+        return RemoteResult(exit_code=0, stdout=found.pop() if found else facts.instance_id.encode(), stderr=b"")
+
+    agent.transport.guest = guest
+    task = agent.run()
+    await agent.until(lambda: agent.transport.connections == 2)
+    agent.guest_says(Stage.DONE)
+    await agent.until(lambda: agent.state.phase == "running")
     agent.stop.set()
     await task
 
