@@ -11,9 +11,13 @@ from tests.strategies import JANE
 from lima.adapters.codec.yaml_reader import YamlTemplateParser
 from lima.adapters.filesystem.host_files import LocalHostFiles
 from lima.adapters.templates.source import MAX_BYTES, Reach, TemplateFiles
+from lima.application.embed_template import EmbedTemplate
 from lima.domain.errors import LocatorError
 from lima.domain.host import HostFacts
 from lima.domain.machine import Arch
+from lima.ports.template_reader import TemplateText
+from lima.testing.fakes.host_files import FakeHostFiles
+from lima.wiring import factories_templates as factories
 
 BUILTIN = Path(__file__).parents[4] / "templates"
 
@@ -163,8 +167,14 @@ def test_bytes_that_are_no_text_are_left_to_the_parser(host: HostFacts) -> None:
 def test_built_in_templates_create_an_instance_as_they_are(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert text.startswith("# ")
-    parsed = YamlTemplateParser().parse(text, origin=path.name)
-    assert parsed.warnings == ()
+    files = FakeHostFiles(
+        {f"{JANE.lima_home}/_templates/{other.name}": other.read_text(encoding="utf-8") for other in BUILTIN.iterdir()}
+    )
+    parser = YamlTemplateParser()
+    embed = EmbedTemplate(source=factories.template_source_on(JANE, files), parser=parser, facts=JANE)
+    embedded = embed(TemplateText(text=text, origin=path.name, locator=f"template:{path.stem}"))
+    parsed = parser.parse(embedded.text, origin=path.name)
+    assert (embedded.warnings, parsed.warnings) == ((), ())
     resolution = resolved(parsed.template)
     assert resolution.warnings == ()
     config = resolution.for_creation()
