@@ -162,8 +162,9 @@ def test_a_killed_host_is_followed_by_the_next(guest: Guest) -> None:
         "import sys; sys.path[:0] = sys.argv[2:]\n"
         "from tests.agent_process import Client, hello, data\n"
         "c = Client(sys.argv[1]); print(len(c.info(timeout=60)), flush=True)\n"
-        "def host():\n yield hello('127.0.0.1:22')\n while True: yield data(bytes(1 << 16))\n"
-        "for message in c.tunnel(host()): print('going', flush=True)\n"
+        "import threading; begin = threading.Event()\n"
+        "def host():\n yield hello('127.0.0.1:22'); begin.wait()\n while True: yield data(bytes(1 << 16))\n"
+        "for message in c.tunnel(host()): print('going', flush=True); begin.set()\n"
     )
     for _ in range(3):
         argv = [sys.executable, "-c", code, guest.socket_path, REPO, os.path.join(REPO, "src")]

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 from subprocess import DEVNULL, PIPE
 
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C"}
@@ -17,15 +18,21 @@ def find(name: str) -> "str | None":
 async def start(argv: "list[str]", *, limit: int = 1 << 16, **environment: str) -> "asyncio.subprocess.Process":
     """A child whose output is read by the caller, at most `limit` bytes ahead."""
     return await asyncio.create_subprocess_exec(
-        *argv, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, env=dict(ENVIRONMENT, **environment), limit=limit
+        *argv,
+        stdin=DEVNULL,
+        stdout=PIPE,
+        stderr=DEVNULL,
+        env=dict(ENVIRONMENT, **environment),
+        limit=limit,
+        start_new_session=True,
     )
 
 
 async def end(process: "asyncio.subprocess.Process") -> int:
-    """Kill what still runs, and reap it."""
+    """Kill what still runs, with all that it started, and reap it: a grandchild would keep the pipe open."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
     return await process.wait()
 
 
