@@ -5,6 +5,7 @@ import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Callable
+from typing import Self
 
 import grpc.aio
 
@@ -267,3 +268,39 @@ async def dial(protocol: str, address: str) -> "End | DatagramEnd":
 
 def on_wire(port: GuestPort) -> wire.IPPort:
     return wire.IPPort(protocol=port.protocol, ip=port.address, port=port.port)
+
+
+class Counted:
+    """A relay in front of an agent that counts connections."""
+
+    def __init__(self, socket_path: str, agent: str) -> None:
+        self.socket_path = socket_path
+        self._agent = agent
+        self.open = self.total = self.most = 0
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_unix_server(self._relay, self.socket_path)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        await asyncio.wait(self._tasks, timeout=2)
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.open += 1
+        self.total += 1
+        self.most = max(self.most, self.open)
+        there, here = await asyncio.open_unix_connection(self._agent)
+        self._tasks.append(asyncio.create_task(self._copy(there, writer)))
+        await self._copy(reader, here)
+        self.open -= 1
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()

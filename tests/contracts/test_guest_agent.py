@@ -1,19 +1,17 @@
 """The guest agent's port: the fake, and gRPC to an agent that grpcio serves, as ours and as upstream's behaves."""
 
 import asyncio
-import contextlib
 import os
 import shutil
 import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from typing import Self
 
 import grpc
 import grpc.aio
 import pytest
-from tests.stand_in_agent import StandInWorld
+from tests.stand_in_agent import Counted, StandInWorld
 
 from lima.adapters.guestagent.channel import translated
 from lima.adapters.guestagent.client import GrpcGuestAgent
@@ -204,40 +202,3 @@ class TestOurAgent(contracts.GuestAgentContract):
         await world.start_agent()
         yield world
         await world.close()
-
-
-class Counted:
-    """A relay in front of an agent that counts connections."""
-
-    def __init__(self, socket_path: str, agent: str) -> None:
-        self.socket_path = socket_path
-        self._agent = agent
-        self.open = self.total = self.most = 0
-        self._tasks: list[asyncio.Task[None]] = []
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_unix_server(self._relay, self.socket_path)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self._tasks:
-            await task
-
-    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.open += 1
-        self.total += 1
-        self.most = max(self.most, self.open)
-        there, here = await asyncio.open_unix_connection(self._agent)
-        self._tasks.append(asyncio.create_task(self._copy(there, writer)))
-        await self._copy(reader, here)
-        self.open -= 1
-
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()

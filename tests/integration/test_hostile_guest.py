@@ -1,6 +1,7 @@
 """A guest agent that says whatever it likes, to the host agent's own attendant over a real connection."""
 
 import asyncio
+import gc
 import os
 import random
 import resource
@@ -9,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import grpc.aio
 import pytest
-from tests.stand_in_agent import serve
+from tests.stand_in_agent import Counted, serve
 from tests.unit.adapters.guestagent.test_messages import a_message
 
 from lima.adapters.guestagent._generated import guestservice_pb2 as wire
@@ -22,6 +23,7 @@ from lima.application.agent_state import AgentState
 from lima.application.attend_agent import AttendAgent
 from lima.domain.errors import GuestAgentError
 from lima.domain.guest_ports import MAX_PORTS
+from lima.domain.instance import FileName
 from lima.ports.guest_agent import GuestSocket
 from lima.testing import fakes
 
@@ -181,4 +183,48 @@ async def test_a_guest_cannot_send_ahead_what_nobody_receives(socket_path: str) 
     assert await asyncio.wait_for(tunnels[3].receive(), 10) == bytes(1 << 16)
     await link.listening()
     await link.close()
+    await server.stop(None)
+
+
+async def test_an_agent_that_says_goodbye_and_stays_is_hung_up_on(
+    socket_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that is stopped does. The connection ends with the error, and not when memory is next tidied up: QEMU would
+    not listen to the next one before."""
+    for name in ("FIRST_PAUSE_S", "LAST_PAUSE_S"):
+        monkeypatch.setattr(attend_agent, name, 0.001)
+
+    async def info(_requests: object, _context: object) -> AsyncIterator[bytes]:
+        yield b""
+
+    async def goodbye(_requests: object, context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+        yield b""
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "the guest agent is stopping")
+
+    async def never(_requests: object, _context: object) -> AsyncIterator[bytes]:
+        await asyncio.Event().wait()
+        yield b""
+
+    server = await serve(socket_path, {"GetInfo": info, "GetEvents": goodbye, "SyncTime": never})
+    link, door = GrpcGuestAgent(), AgentDoor()
+    state = AgentState(events=fakes.FakeAgentEventLog())
+    attend = AttendAgent(agent=lambda: link, clock=SystemClock(), state=state, log=fakes.FakeEventSink())
+    gc.collect()
+    gc.disable()
+    try:
+        async with Counted(f"{os.path.dirname(socket_path)}/counted.sock", socket_path) as counted:
+            monkeypatch.setattr(FileName, "GA_SOCK", "counted.sock")
+            task = asyncio.ensure_future(attend(door, fakes.FakeTransport(), directory=os.path.dirname(socket_path)))
+            door.opened()
+            async with asyncio.timeout(30):
+                while counted.total < 4:
+                    await asyncio.sleep(0.01)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            async with asyncio.timeout(5):
+                while counted.open:
+                    await asyncio.sleep(0.01)
+    finally:
+        gc.enable()
+    assert counted.most == 1
     await server.stop(None)

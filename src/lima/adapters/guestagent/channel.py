@@ -1,11 +1,9 @@
 """One gRPC channel over a unix socket of the host, and what its errors mean."""
 
 import asyncio
-import contextlib
 import json
 import logging
 import os
-from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 # the C core writes notices to stderr, where this process keeps one JSON record a line; read at import
@@ -99,23 +97,45 @@ class Held(Generic[AnyCall]):
             call.cancel()
 
 
-@contextlib.contextmanager
-def translated(what: str, *, refused: type[GuestAgentError] = GuestAgentError) -> Iterator[None]:
+class translated:  # noqa: N801  used as a verb: `with translated("port events"):`
     """What the library raises leaves as GuestAgentError. `what` says what was being done; an agent that answers, and
-    says no, is told as `refused`."""
-    try:
-        yield
-    except grpc.aio.AioRpcError as error:
-        kind = refused if error.code() is grpc.StatusCode.UNKNOWN else GuestAgentError
-        raise kind(f"{what}: {_reason(error)}") from error
-    except asyncio.CancelledError as error:
-        # a call that ends with its channel looks like a cancelled task to whoever awaits it
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        raise _closed(what) from error
-    except LIBRARY_ERRORS as error:
-        raise _closed(what) from error
+    says no, is told as `refused`.
+
+    The library's frames do not leave: they hold call objects, and an exception that somebody keeps, or that waits for
+    the garbage collector in a task's cycle, would hold the connection open.
+    """
+
+    def __init__(self, what: str, *, refused: type[GuestAgentError] = GuestAgentError) -> None:
+        self._what = what
+        self._refused = refused
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, traceback: object) -> None:
+        del traceback  # this frame leaves with the failure
+        if error is None:
+            return
+        _drop_frames(error)
+        failure = self._failure(error)
+        if failure is not None:
+            raise failure from error
+
+    def _failure(self, error: BaseException) -> GuestAgentError | None:
+        if isinstance(error, grpc.aio.AioRpcError):
+            kind = self._refused if error.code() is grpc.StatusCode.UNKNOWN else GuestAgentError
+            return kind(f"{self._what}: {_reason(error)}")
+        if isinstance(error, asyncio.CancelledError):
+            # a call that ends with its channel looks like a cancelled task to whoever awaits it
+            task = asyncio.current_task()
+            return None if task is not None and task.cancelling() else _closed(self._what)
+        return _closed(self._what) if isinstance(error, LIBRARY_ERRORS) else None
+
+
+def _drop_frames(error: BaseException | None) -> None:
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def _closed(what: str) -> GuestAgentError:
