@@ -99,7 +99,9 @@ def agent(python: str = sys.executable, *arguments: str) -> Iterator[AgentProces
     folder = tempfile.mkdtemp(prefix="ga-", dir="/tmp")
     running = AgentProcess(folder, python, *arguments)
     try:
-        yield running
+        # something listens, so that the first event comes at once on any machine
+        with socket.create_server(("127.0.0.1", 0)):
+            yield running
     finally:
         running.kill()
         shutil.rmtree(folder)

@@ -33,6 +33,9 @@ async def end(process: "asyncio.subprocess.Process") -> int:
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+    # asyncio calls a process ended when its pipe is, and a reader that was stopped for its limit never sees that
+    while await process.stdout.read(1 << 16):
+        pass
     return await process.wait()
 
 
