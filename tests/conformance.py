@@ -26,6 +26,7 @@ from lima.adapters.system.ports import LoopbackPorts
 from lima.adapters.system.processes import SystemProcessTable
 from lima.adapters.system.runner import AsyncProcessRunner
 from lima.adapters.templates.source import TemplateFiles
+from lima.adapters.yq.child import ChildRewriter
 from lima.adapters.yq.engine import YaqpyQuery
 from lima.entrypoints.cli.output import Log
 from lima.entrypoints.cli.progress import LogProgress, TerminalProgress
@@ -35,6 +36,7 @@ from lima.ports.agent_feed import AgentEventLog, GuestProgressSource, PortAlloca
 from lima.ports.clock import Clock
 from lima.ports.disk_store import DiskStore
 from lima.ports.events import EventSink
+from lima.ports.file_rewriter import FileRewriter
 from lima.ports.go_templates import GoTemplates
 from lima.ports.guest_agent import GuestAgent, GuestAgentLink
 from lima.ports.host import AcceleratorProbe, HostInspector
@@ -86,4 +88,5 @@ TEMPLATE_PARSERS: tuple[type[TemplateParser], ...] = (fakes.FakeTemplateParser, 
 TEMPLATE_SOURCES: tuple[type[TemplateSource], ...] = (fakes.FakeTemplateSource, TemplateFiles)
 TRANSPORTS: tuple[type[Transport], ...] = (fakes.FakeTransport, OpensshTransport)
 GO_TEMPLATES: tuple[type[GoTemplates], ...] = (GotplTemplates,)
+FILE_REWRITERS: tuple[type[FileRewriter], ...] = (fakes.FakeFileRewriter, ChildRewriter)
 YAML_QUERIES: tuple[type[YamlQuery], ...] = (YaqpyQuery,)

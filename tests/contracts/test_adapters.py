@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -45,6 +46,7 @@ from lima.adapters.system.processes import SystemProcessTable
 from lima.adapters.system.runner import AsyncProcessRunner
 from lima.adapters.templates.github import Answer
 from lima.adapters.templates.source import Reach, TemplateFiles
+from lima.adapters.yq.child import ChildRewriter
 from lima.adapters.yq.engine import YaqpyQuery
 from lima.domain.cidata import Seed, SeedFile
 from lima.domain.errors import (
@@ -54,6 +56,7 @@ from lima.domain.errors import (
     RemoteCommandError,
     StorageError,
     UnreachableError,
+    YqError,
 )
 from lima.domain.events import AgentStatus, decode_event
 from lima.domain.host import HostFacts
@@ -314,6 +317,21 @@ class TestYaqpyQuery(contracts.YamlQueryContract):
     @pytest.fixture
     def subject(self) -> YaqpyQuery:
         return YaqpyQuery()
+
+
+class TestChildRewriter(contracts.FileRewriterContract):
+    @pytest.fixture
+    def subject(self) -> ChildRewriter:
+        return ChildRewriter(AsyncProcessRunner(), (sys.executable, "-m", "lima", "yq-step"))
+
+    @pytest.mark.parametrize(
+        ("expression", "text"),
+        [(".a[99999999999999999999] = 1", "a: []\n"), ('.a |= test("(a+)+$")', f"a: {'a' * 60}!\n")],
+    )
+    async def test_what_goes_wild_ends_alone(self, expression: str, text: str) -> None:
+        impatient = ChildRewriter(AsyncProcessRunner(), (sys.executable, "-m", "lima", "yq-step"), max_seconds=2)
+        with pytest.raises(YqError, match=r"took too much|MemoryError"):
+            await impatient.rewrite(expression, text, file_format="yaml")
 
 
 class TestTemplateFiles(contracts.TemplateSourceContract):

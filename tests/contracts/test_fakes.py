@@ -206,3 +206,9 @@ class TestFakeHostOutbox(contracts.HostOutboxContract):
     @pytest.fixture
     def read(self, subject: fakes.FakeHostOutbox) -> Callable[[str], bytes | None]:
         return subject.files.get
+
+
+class TestFakeFileRewriter(contracts.FileRewriterContract):
+    @pytest.fixture
+    def subject(self) -> fakes.FakeFileRewriter:
+        return fakes.FakeFileRewriter()

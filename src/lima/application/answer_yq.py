@@ -5,7 +5,6 @@ any other. The file belongs to the guest: what is wrong with it is the step's fa
 """
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from lima.application.guest_files import MissingFileError, read_guest_file
@@ -17,10 +16,10 @@ from lima.domain.requirements import next_pause
 from lima.domain.yq_formats import format_of
 from lima.ports.clock import Clock
 from lima.ports.events import EventSink
+from lima.ports.file_rewriter import FileRewriter
 from lima.ports.transport import Transport
-from lima.ports.yq import YamlQuery
 
-MAX_BYTES = 4 * 1024**2
+MAX_BYTES = 1024**2
 ANSWER_S = 100.0
 """The guest waits 120 s."""
 FIFO = "/run/lima-yq"
@@ -43,8 +42,7 @@ _ANSWER = 'printf "%s\\n" "$1" | timeout 10 tee "$2" >/dev/null'
 class AnswerYq:
     """Never raises: whatever goes wrong is the answer."""
 
-    yq: Callable[[], YamlQuery]
-    """The engine takes long to load, and few templates need it."""
+    rewriter: FileRewriter
     clock: Clock
     log: EventSink
 
@@ -76,7 +74,7 @@ class AnswerYq:
         try:
             text = await _current(transport, step.path)
             kind = format_of(step.path, step.format)
-            changed = await asyncio.to_thread(self.yq().rewrite, step.expression, text, file_format=kind)
+            changed = await self.rewriter.rewrite(step.expression, text, file_format=kind)
             await _write(transport, step, changed)
         except LimaError as error:
             return "failed " + clean_tail(error.message).replace("\n", " ")[:1000]

@@ -14,11 +14,6 @@ class YamlQuery(Protocol):
         """What an expression finds in a YAML text, as yq prints it."""
         ...
 
-    def rewrite(self, expression: str, text: str | None, *, file_format: str) -> str:
-        """A file of `file_format` (domain/yq_formats.py) after the expression; None for one that does not exist yet.
-        Also raised for a format that the engine does not know."""
-        ...
-
     def query_json(self, expression: str, lines: str) -> str:
         """What it finds in each of some JSON records, one a line; compact, scalars bare."""
         ...

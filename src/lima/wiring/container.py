@@ -106,6 +106,7 @@ class Container(containers.DeclarativeContainer):
         factories_agent.boot_guest, store, plan_machine, accelerator_probe, ports, host_facts, hypervisor.provider
     )
     connect_guest = providers.Factory(factories_agent.connect_guest, store, ssh_keys, ssh_client, runner)
+    file_rewriter = providers.Singleton(factories_agent.file_rewriter, runner)
     supervise = providers.Factory(
         factories_agent.supervise,
         store,
@@ -119,6 +120,6 @@ class Container(containers.DeclarativeContainer):
         accelerator_probe,
         guest_progress,
         hypervisor.provider,
-        yaml_query.provider,
+        file_rewriter,
         host_outbox,
     )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lima.adapters.system.clock import SystemClock
     from lima.adapters.system.ports import LoopbackPorts
     from lima.adapters.system.runner import AsyncProcessRunner
-    from lima.adapters.yq.engine import YaqpyQuery
+    from lima.adapters.yq.child import ChildRewriter
     from lima.application.agent_state import AgentState
     from lima.application.boot_guest import BootGuest
     from lima.application.claim_disks import ClaimDisks
@@ -135,6 +135,14 @@ def guest_agent() -> GuestAgentLink:
     return GrpcGuestAgent()
 
 
+def file_rewriter(processes_runner: AsyncProcessRunner) -> ChildRewriter:
+    from lima.adapters.yq.child import ChildRewriter
+    from lima.wiring.locations import self_command
+    from lima.wiring.quick import YQ_STEP
+
+    return ChildRewriter(processes_runner, (*self_command(), YQ_STEP))
+
+
 def supervise(
     instances: FilesystemInstanceStore,
     the_clock: SystemClock,
@@ -147,7 +155,7 @@ def supervise(
     probe: QemuAcceleratorProbe,
     progress: SocketProgressSource,
     new_hypervisor: Callable[[], QemuHypervisor],
-    yq: Callable[[], YaqpyQuery],
+    rewriter: ChildRewriter,
     outbox: LocalHostOutbox,
     *,
     state: AgentState,
@@ -174,7 +182,7 @@ def supervise(
         probe=probe,
         progress=progress,
         new_hypervisor=new_hypervisor,
-        answer_yq=AnswerYq(yq=yq, clock=the_clock, log=log),
+        answer_yq=AnswerYq(rewriter=rewriter, clock=the_clock, log=log),
         copy_to_host=CopyToHost(outbox=outbox, log=log),
         watch_log=WatchBootLog(clock=the_clock, state=state) if shows_log else None,
         state=state,

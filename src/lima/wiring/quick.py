@@ -88,6 +88,17 @@ def summarise(name: str) -> Summary:
     return factories.summarise_instance(instances, resolve)(name)
 
 
+YQ_STEP = "yq-step"
+"""The word by which the program starts itself for one file of a provision step."""
+
+
+def serve_yq_step() -> int:
+    """Rewrite one file, from standard input to standard output; the exit status."""
+    from lima.adapters.yq.child import serve
+
+    return serve()
+
+
 def run_yq(words: list[str]) -> int:
     """The command line of yq itself; the exit status."""
     from lima.adapters.yq.command import run_yq

@@ -305,19 +305,19 @@ async def test_a_yq_step_is_evaluated_here_and_written_there() -> None:
     agent = agent_for(provision=(YQ,))
     guest = YqGuest(agent, b'{"b": 2}')
     assert await asked(agent, guest) == ("ok", "/run/lima-yq/00000000")
-    assert guest.content == b'.a = 1 of json {"b": 2}'
+    assert guest.content == b'{\n  "b": 2,\n  "a": 1\n}\n'
 
 
 async def test_a_file_that_is_missing_is_made() -> None:
     agent = agent_for(provision=(YQ,))
     guest = YqGuest(agent, None)
     assert (await asked(agent, guest))[0] == "ok"
-    assert guest.content == b".a = 1 of json None"
+    assert guest.content == b'{\n  "a": 1\n}\n'
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(b"\xff\xfe", "is no text"), (b"x" * (5 << 20), "is larger than 4 MiB")],
+    [(b"\xff\xfe", "is no text"), (b"x" * (5 << 20), "is larger than 1 MiB")],
     ids=["binary", "large"],
 )
 async def test_what_the_guest_has_there_is_the_steps_failure(content: bytes, reason: str) -> None:

@@ -32,29 +32,11 @@ from lima.domain.template import AdditionalDisk
 from lima.ports.hypervisor import GuestEvent
 from lima.ports.transport import RemoteResult
 from lima.testing import fakes
-from lima.testing.fakes.failing import Failing
 from lima.testing.fakes.hosts import FACTS
 from tests.resolving import no_engine, surroundings
 from tests.unit.application.conftest import template
 
 NAME = "box"
-
-
-class Expressions(Failing):
-    """A YamlQuery that knows no expression: what it makes of a file is `EXPRESSION of FORMAT TEXT`."""
-
-    def edit(self, expression: str, text: str) -> str:
-        raise NotImplementedError
-
-    def query(self, expression: str, text: str) -> str:
-        raise NotImplementedError
-
-    def query_json(self, expression: str, lines: str) -> str:
-        raise NotImplementedError
-
-    def rewrite(self, expression: str, text: str | None, *, file_format: str) -> str:
-        self._maybe_fail()
-        return f"{expression} of {file_format} {text}"
 
 
 @dataclass
@@ -67,7 +49,7 @@ class Agent:
     progress: fakes.FakeGuestProgressSource = field(default_factory=fakes.FakeGuestProgressSource)
     transport: fakes.FakeTransport = field(default_factory=fakes.FakeTransport)
     additional: fakes.FakeDiskStore = field(default_factory=fakes.FakeDiskStore)
-    yq: Expressions = field(default_factory=Expressions)
+    yq: fakes.FakeFileRewriter = field(default_factory=fakes.FakeFileRewriter)
     outbox: fakes.FakeHostOutbox = field(default_factory=fakes.FakeHostOutbox)
     shows_log: bool = False
     guest_agent: fakes.FakeGuestAgent = field(default_factory=fakes.FakeGuestAgent)
@@ -124,7 +106,7 @@ class Agent:
             ),
             attend=AttendAgent(agent=lambda: self.guest_agent, clock=self.clock, state=self.state, log=self.log),
             probe=self.probe, progress=self.progress, new_hypervisor=self.hypervisor, state=self.state, log=self.log,
-            answer_yq=AnswerYq(yq=lambda: self.yq, clock=self.clock, log=self.log),
+            answer_yq=AnswerYq(rewriter=self.yq, clock=self.clock, log=self.log),
             copy_to_host=CopyToHost(outbox=self.outbox, log=self.log),
             watch_log=WatchBootLog(clock=self.clock, state=self.state) if self.shows_log else None,
         )  # fmt: skip

@@ -61,6 +61,10 @@ def _run(words: list[str]) -> int:
         from lima.entrypoints.hostagent.main import main as hostagent
 
         return hostagent(words[1:])
+    if words == ["yq-step"]:
+        from lima.wiring.quick import serve_yq_step
+
+        return serve_yq_step()
     if words[:1] == ["yq"]:
         from lima.wiring.quick import run_yq
 

@@ -31,7 +31,7 @@ from lima.testing.contracts.small import (
     SummaryCacheContract,
 )
 from lima.testing.contracts.templates import SeedWriterContract, TemplateParserContract, TemplateSourceContract
-from lima.testing.contracts.texts import GoTemplatesContract, YamlQueryContract
+from lima.testing.contracts.texts import FileRewriterContract, GoTemplatesContract, YamlQueryContract
 
 __all__ = [
     "AcceleratorProbeContract",
@@ -40,6 +40,7 @@ __all__ = [
     "DiskStoreContract",
     "DiskToolContract",
     "EventSinkContract",
+    "FileRewriterContract",
     "FileStoreContract",
     "GoTemplatesContract",
     "GuestAgentContract",

@@ -3,6 +3,7 @@
 import pytest
 
 from lima.domain.errors import GoTemplateError, YqError
+from lima.ports.file_rewriter import FileRewriter
 from lima.ports.go_templates import GoTemplates
 from lima.ports.yq import YamlQuery
 
@@ -81,8 +82,23 @@ class YamlQueryContract:
         with pytest.raises(YqError):
             subject.query(".", "{[")
 
-    def test_a_file_is_rewritten_in_its_format_or_made(self, subject: YamlQuery) -> None:
-        assert subject.rewrite(".a = 1", "b: 2\n", file_format="yaml") == "b: 2\na: 1\n"
-        assert subject.rewrite(".a = 1", None, file_format="yaml") == "a: 1\n"
+
+class FileRewriterContract:
+    """Fixtures: `subject`."""
+
+    @pytest.fixture
+    def subject(self) -> FileRewriter:
+        raise NotImplementedError("give the suite its subject")
+
+    async def test_a_file_is_rewritten_in_its_format_or_made(self, subject: FileRewriter) -> None:
+        assert await subject.rewrite(".a = 1", "b: 2\n", file_format="yaml") == "b: 2\na: 1\n"
+        assert await subject.rewrite(".a = 1", None, file_format="json") == '{\n  "a": 1\n}\n'
+
+    @pytest.mark.parametrize(
+        ("expression", "file_format"), [(".a = 1", "nosuch"), (".a = ", "yaml"), ('.a = load("/etc/passwd")', "yaml")]
+    )
+    async def test_what_cannot_be_done_is_an_error(
+        self, subject: FileRewriter, expression: str, file_format: str
+    ) -> None:
         with pytest.raises(YqError):
-            subject.rewrite(".a = 1", "", file_format="nosuch")
+            await subject.rewrite(expression, "", file_format=file_format)

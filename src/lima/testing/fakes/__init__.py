@@ -23,7 +23,7 @@ from lima.testing.fakes.hosts import (
 )
 from lima.testing.fakes.images import FakeDiskTool, FakeImageBuilder, FakeImageStore
 from lima.testing.fakes.instances import FakeInstanceStore, FakeSummaryCache
-from lima.testing.fakes.templates import FakeSeedWriter, FakeTemplateParser, FakeTemplateSource
+from lima.testing.fakes.templates import FakeFileRewriter, FakeSeedWriter, FakeTemplateParser, FakeTemplateSource
 
 __all__ = [
     "FakeAcceleratorProbe",
@@ -32,6 +32,7 @@ __all__ = [
     "FakeDiskStore",
     "FakeDiskTool",
     "FakeEventSink",
+    "FakeFileRewriter",
     "FakeGuestAgent",
     "FakeGuestProgressSource",
     "FakeHostAgentClient",

@@ -1,7 +1,10 @@
 """Fakes of templates and seeds."""
 
+import json
+import re
+
 from lima.domain.cidata import Seed
-from lima.domain.errors import LocatorError, TemplateSyntaxError
+from lima.domain.errors import LocatorError, TemplateSyntaxError, YqError
 from lima.domain.template import Template
 from lima.domain.tree import Leaf, Place, Tree, plain
 from lima.ports.template_reader import ParsedTemplate, ResolvedLocator, TemplateText
@@ -68,3 +71,17 @@ class FakeSeedWriter(Failing):
     def write(self, seed: Seed, path: str) -> None:
         self._maybe_fail()
         self.written[path] = seed
+
+
+class FakeFileRewriter(Failing):
+    """Knows `.KEY = VALUE` and `.` on flat files of YAML and JSON, which is enough to see that a file was rewritten."""
+
+    async def rewrite(self, expression: str, text: str | None, *, file_format: str) -> str:
+        self._maybe_fail()
+        assignment = re.fullmatch(r"\.(\w+) = (\w+)", expression)
+        if file_format not in ("yaml", "json") or assignment is None:
+            raise YqError(f"`{expression}` on a file of format `{file_format}`")
+        key, value = assignment.groups()
+        if file_format == "yaml":
+            return f"{text or ''}{key}: {value}\n"
+        return json.dumps(json.loads(text or "{}") | {key: json.loads(value)}, indent=2) + "\n"
