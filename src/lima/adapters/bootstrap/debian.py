@@ -100,9 +100,14 @@ def finish_script(recipe: BootstrapRecipe, mirror: Mirror) -> str:
         "rm -rf var/lib/apt/lists/* var/cache/apt/* var/log/apt var/log/*.log",
     ]
     lines += _openrc_lines() if uses_openrc(recipe) else _systemd_lines(recipe)
-    lines.append(
-        '[ -z "${KERNEL:-}" ] || { cp -a "$KERNEL/usr/lib/modules" usr/lib/; chroot . /sbin/depmod "$VERSION"; }'
-    )
+    lines += [
+        'if [ -n "${KERNEL:-}" ]; then',
+        "for lib in usr/lib lib; do",  # Debian 12 has them below /lib still
+        '[ ! -d "$KERNEL/$lib/modules" ] || cp -a "$KERNEL/$lib/modules" usr/lib/',
+        "done",
+        'chroot . /sbin/depmod "$VERSION"',
+        "fi",
+    ]
     lines.append("chown -R 0:0 usr/lib/modules")
     return "\n".join(lines) + "\n"
 
