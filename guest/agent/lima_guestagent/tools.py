@@ -34,8 +34,12 @@ async def end(process: "asyncio.subprocess.Process") -> int:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     # asyncio calls a process ended when its pipe is, and a reader that was stopped for its limit never sees that
-    while await process.stdout.read(1 << 16):
-        pass
+    while True:
+        try:
+            if not await process.stdout.read(1 << 16):
+                break
+        except RuntimeError:
+            await asyncio.sleep(0)  # Python 3.6: a reader that was cancelled leaves at the loop's next turn
     return await process.wait()
 
 
