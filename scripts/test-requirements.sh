@@ -13,6 +13,7 @@ need busybox busybox
 need newuidmap uidmap
 need openssl openssl
 if [ "${2:-}" = all ]; then
+	need ansible-playbook ansible-core
 	need mcopy mtools
 	need mkfs.vfat dosfstools
 	need syslinux syslinux

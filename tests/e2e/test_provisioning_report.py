@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -163,3 +164,22 @@ def test_a_deadline_names_what_hangs_and_leaves_a_usable_machine(home: Home) -> 
     assert home.ok("shell", "slow", "touch", "/tmp/go").code == 0
     home.ok("start", "slow", timeout=WARM_S)
     assert report(home, "slow")["outcome"] == "ok"
+
+
+@pytest.mark.e2e_all
+@pytest.mark.parametrize("ends", ["well", "badly"])
+def test_a_playbook_of_the_host_is_played_in_the_guest(home: Home, tmp_path: Path, ends: str) -> None:
+    task = "echo $((6 * 7)) >/tmp/played" if ends == "well" else "exit 3"
+    (tmp_path / "play.yaml").write_text(
+        f"- hosts: all\n  gather_facts: false\n  tasks:\n  - name: the only task\n    ansible.builtin.raw: {task}\n"
+    )
+    template = tmp_path / "box.yaml"
+    template.write_text(f"base: template:tiny\nprovision:\n- mode: ansible\n  playbook: {tmp_path}/play.yaml\n")
+    result = home.limactl("start", "--tty=false", str(template), timeout=COLD_S)
+    if ends == "well":
+        assert result.code == 0, result
+        assert home.ok("shell", "box", "cat", "/tmp/played").out.strip() == "42"
+    else:
+        assert result.code == 1, result
+        assert "play.yaml" in result.err
+        assert home.ok("shell", "box", "true").code == 0

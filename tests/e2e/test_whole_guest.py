@@ -99,7 +99,7 @@ def whole(shared_home: Home) -> Home:
     home = shared_home
     Path(home.path, "play.yaml").write_text(PLAYBOOK)
     certificate = _certificate(home.path)
-    ansible = "- mode: ansible\n  playbook: ../play.yaml" if shutil.which("ansible-playbook") else ""
+    ansible = f"- mode: ansible\n  playbook: {home.path}/play.yaml" if shutil.which("ansible-playbook") else ""
     text = TEMPLATE.format(certificate=_indented(certificate), ansible=ansible)
     template = Path(home.path, "whole.yaml")
     template.write_text(text)
