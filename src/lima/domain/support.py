@@ -29,7 +29,6 @@ def _beyond_this_version(template: Template) -> Iterator[Problem]:
     asked = {
         "base": template.base,
         "os": template.os not in (None, GuestOS.LINUX),
-        "vmType": template.vm_type not in (None, "qemu"),
         "mounts": template.mounts,
         "mountInotify": template.mount_inotify,
         "portForwards": template.port_forwards,
@@ -40,6 +39,9 @@ def _beyond_this_version(template: Template) -> Iterator[Problem]:
         "tpm": template.tpm,
     }
     yield from (Problem(path=path, message=_NOT_YET) for path, value in asked.items() if value)
+    if template.vm_type not in (None, "qemu"):
+        message = f"{quote(template.vm_type or '')} is {_NOT_YET}; `qemu` is, on every host"
+        yield Problem(path="vmType", message=message)
     for index, step in enumerate(template.provision or ()):
         if step.mode == "yq" and step.format not in ("auto", *FORMATS):
             known = ", ".join(FORMATS)

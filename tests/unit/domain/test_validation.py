@@ -210,7 +210,6 @@ def test_a_key_is_no_pattern() -> None:
     [
         ({"base": "x.yaml"}, "base"),
         ({"os": "FreeBSD"}, "os"),
-        ({"vmType": "vz"}, "vmType"),
         ({"mounts": [{"location": "~"}]}, "mounts"),
         ({"mountInotify": True}, "mountInotify"),
         ({"portForwards": [{"guestPort": 80}]}, "portForwards"),
@@ -223,6 +222,10 @@ def test_a_key_is_no_pattern() -> None:
 )
 def test_what_would_make_another_guest_is_refused_never_ignored(data: dict[str, Any], path: str) -> None:
     assert _refused(data) == [f"{path}: not supported by this version yet"]
+
+
+def test_a_driver_that_is_not_there_yet_is_named_with_the_one_that_is() -> None:
+    assert _refused({"vmType": "vz"}) == ["vmType: `vz` is not supported by this version yet; `qemu` is, on every host"]
 
 
 def test_yq_formats_that_the_engine_lacks_are_refused() -> None:
