@@ -1,18 +1,18 @@
 #!/bin/sh
+# Only where: /mnt/lima-cidata/lima-guestagent
 # Installs the guest agent that the seed carries and registers it with the service manager. The agent is our Python
 # program, which unpacks itself, or any executable file (upstream's static binary), which is copied. What is in place
 # already stays untouched: its service runs since long before this script.
 set -eu
 name=lima-guestagent
 seed=$LIMA_CIDATA_MNT/$name
-prefix=$LIMA_CIDATA_GUEST_INSTALL_PREFIX
-binary=$prefix/bin/$name
-stamp=$prefix/lib/$name.installed
-
 if [ ! -f "$seed" ]; then
 	echo "the seed carries no guest agent"
 	exit 0
 fi
+prefix=$LIMA_CIDATA_GUEST_INSTALL_PREFIX
+binary=$prefix/bin/$name
+stamp=$prefix/lib/$name.installed
 if [ "${LIMA_CIDATA_VSOCK_PORT:-0}" != 0 ]; then
 	set -- --vsock-port "$LIMA_CIDATA_VSOCK_PORT"
 elif [ -n "${LIMA_CIDATA_VIRTIO_PORT:-}" ]; then
