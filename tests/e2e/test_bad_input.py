@@ -53,7 +53,7 @@ def image_template(home: Home, location: str, digest: str = "") -> str:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("start", "template:nosuch"), "template `nosuch` not found"),
+        (("start", "template:nosuch"), "template `nosuch.yaml` not found"),
         (("create", "--name=bad_", "template:tiny"), "is not a valid identifier"),
         (("create", "--name=a.yaml", "template:tiny"), "must not end with .yml or .yaml suffix"),
         (("create", f"--name={'x' * 76}", "template:tiny"), "too long: .* must be less than UNIX_PATH_MAX=108"),
