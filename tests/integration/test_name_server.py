@@ -17,8 +17,7 @@ from lima.adapters.dns.answers import Answers
 from lima.adapters.dns.server import MAX_QUESTIONS, LoopbackNameServer
 from lima.adapters.dns.system import GetaddrinfoNames
 from lima.adapters.dns.upstreams import DirectUpstreams, configured_servers, servers_of
-from lima.domain.hostnames import host_names
-from lima.ports.name_server import NameServerPorts
+from lima.domain.hostnames import NameServerPorts, host_names
 
 NAMES = host_names(
     {"db": "10.0.0.7", "six": "fd00::1", "www": "system.test", "alias": "db", "loop": "loop"},
@@ -330,6 +329,6 @@ async def test_the_hosts_own_resolver_reads_the_hosts_file() -> None:
 
 
 def test_servers_of_a_resolv_conf(tmp_path: object) -> None:
-    text = "# nameserver 9.9.9.9\nsearch a b\nnameserver 10.0.0.1\nnameserver fe80::1%eth0\nnameserver\n"
-    assert servers_of(text) == (("10.0.0.1", 53), ("fe80::1%eth0", 53))
+    text = "# nameserver 9.9.9.9\nsearch a b\nnameserver 10.0.0.1\nnameserver fe80::1%eth0\nnameserver\nnameserver [::1]:5353\n"
+    assert servers_of(text) == (("10.0.0.1", 53), ("fe80::1%eth0", 53), ("::1", 5353))
     assert configured_servers(f"{tmp_path}/none") == (("8.8.8.8", 53), ("1.1.1.1", 53))
