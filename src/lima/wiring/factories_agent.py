@@ -138,16 +138,16 @@ def guest_agent() -> GuestAgentLink:
 
 
 def new_name_server(facts: HostFacts) -> Callable[[HostNames, bool], LoopbackNameServer]:
-    from functools import partial
-
-    from lima.adapters.dns.answers import Answers
-    from lima.adapters.dns.server import LoopbackNameServer
-    from lima.adapters.dns.system import GetaddrinfoNames
-    from lima.adapters.dns.upstreams import RESOLV_CONF, DirectUpstreams, configured_servers
-
-    servers = partial(configured_servers, facts.env("LIMA_RESOLV_CONF") or RESOLV_CONF)
-
     def new(names: HostNames, ipv6: bool) -> LoopbackNameServer:
+        # where no guest asks us, nobody needs three megabytes of DNS
+        from functools import partial
+
+        from lima.adapters.dns.answers import Answers
+        from lima.adapters.dns.server import LoopbackNameServer
+        from lima.adapters.dns.system import GetaddrinfoNames
+        from lima.adapters.dns.upstreams import RESOLV_CONF, DirectUpstreams, configured_servers
+
+        servers = partial(configured_servers, facts.env("LIMA_RESOLV_CONF") or RESOLV_CONF)
         answers = Answers(names=names, ipv6=ipv6, system=GetaddrinfoNames(), upstreams=DirectUpstreams(servers))
         return LoopbackNameServer(answers)
 
