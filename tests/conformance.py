@@ -3,6 +3,9 @@
 from lima.adapters.bootstrap.builder import BootstrapBuilder
 from lima.adapters.cidata.iso import IsoSeedWriter
 from lima.adapters.codec.yaml_reader import YamlTemplateParser
+from lima.adapters.dns.server import LoopbackNameServer
+from lima.adapters.dns.system import GetaddrinfoNames
+from lima.adapters.dns.upstreams import DirectUpstreams
 from lima.adapters.filesystem.disks import FilesystemDiskStore
 from lima.adapters.filesystem.instances import FilesystemInstanceStore
 from lima.adapters.filesystem.outbox import LocalHostOutbox
@@ -46,6 +49,7 @@ from lima.ports.hypervisor import Hypervisor
 from lima.ports.image_builder import ImageBuilder
 from lima.ports.image_store import DiskTool, FileStore, ImageStore
 from lima.ports.instance_store import InstanceStore
+from lima.ports.name_server import NameServer, SystemNames, UpstreamServers
 from lima.ports.network_daemon import NetworkDaemon
 from lima.ports.process_runner import ProcessRunner
 from lima.ports.processes import ProcessTable
@@ -75,6 +79,7 @@ FILE_STORES: tuple[type[FileStore], ...] = (fakes.FakeImageStore, CachedImageSto
 IMAGE_BUILDERS: tuple[type[ImageBuilder], ...] = (fakes.FakeImageBuilder, BootstrapBuilder)
 IMAGE_STORES: tuple[type[ImageStore], ...] = (fakes.FakeImageStore, CachedImageStore)
 INSTANCE_STORES: tuple[type[InstanceStore], ...] = (fakes.FakeInstanceStore, FilesystemInstanceStore)
+NAME_SERVERS: tuple[type[NameServer], ...] = (fakes.FakeNameServer, LoopbackNameServer)
 NETWORK_DAEMONS: tuple[type[NetworkDaemon], ...] = (fakes.FakeNetworkDaemon,)
 PORT_ALLOCATORS: tuple[type[PortAllocator], ...] = (fakes.FakePortAllocator, LoopbackPorts)
 PROCESS_RUNNERS: tuple[type[ProcessRunner], ...] = (fakes.FakeProcessRunner, AsyncProcessRunner)
@@ -84,9 +89,11 @@ SEED_WRITERS: tuple[type[SeedWriter], ...] = (fakes.FakeSeedWriter, IsoSeedWrite
 SSH_CLIENTS: tuple[type[SshClient], ...] = (fakes.FakeSshClient, OpensshClient)
 SSH_KEYS: tuple[type[SshKeys], ...] = (fakes.FakeSshKeys, OpensshKeys)
 SUMMARY_CACHES: tuple[type[SummaryCache], ...] = (fakes.FakeSummaryCache, FileSummaryCache)
+SYSTEM_NAMES: tuple[type[SystemNames], ...] = (GetaddrinfoNames,)
 TEMPLATE_PARSERS: tuple[type[TemplateParser], ...] = (fakes.FakeTemplateParser, YamlTemplateParser)
 TEMPLATE_SOURCES: tuple[type[TemplateSource], ...] = (fakes.FakeTemplateSource, TemplateFiles)
 TRANSPORTS: tuple[type[Transport], ...] = (fakes.FakeTransport, OpensshTransport)
+UPSTREAM_SERVERS: tuple[type[UpstreamServers], ...] = (DirectUpstreams,)
 GO_TEMPLATES: tuple[type[GoTemplates], ...] = (GotplTemplates,)
 FILE_REWRITERS: tuple[type[FileRewriter], ...] = (fakes.FakeFileRewriter, ChildRewriter)
 YAML_QUERIES: tuple[type[YamlQuery], ...] = (YaqpyQuery,)

@@ -18,6 +18,7 @@ HEAVY = (
     "cyclopts",
     "dependency_injector",
     "grpc",
+    "dnslib",
     "google",
     "yaml",
     "rich",
@@ -159,10 +160,10 @@ def test_the_quick_path_stays_light(tmp_path, words: tuple[str, ...]) -> None:
     assert done.stderr.rpartition("HEAVY=")[2] == ""
 
 
-def test_a_host_agent_loads_the_library_of_the_guest_agent_when_there_is_one() -> None:
+def test_a_host_agent_loads_what_speaks_to_a_guest_when_there_is_one() -> None:
     program = (
         "import sys, lima.entrypoints.hostagent.main; from lima.wiring.container import Container;"
-        "c = Container(); c.supervise(state=None, log=None); sys.exit('grpc' in sys.modules)"
+        "c = Container(); c.supervise(state=None, log=None); sys.exit('grpc' in sys.modules or 'dnslib' in sys.modules)"
     )
     env = {**os.environ, "PYTHONPATH": os.path.join(REPO, "src")}
     assert subprocess.run([sys.executable, "-c", program], env=env, check=False).returncode == 0

@@ -21,6 +21,10 @@ import pytest
 from lima.adapters.bootstrap.builder import BootstrapBuilder
 from lima.adapters.cidata.iso import IsoSeedWriter
 from lima.adapters.codec.yaml_reader import YamlTemplateParser
+from lima.adapters.dns.answers import Answers
+from lima.adapters.dns.server import LoopbackNameServer
+from lima.adapters.dns.system import GetaddrinfoNames
+from lima.adapters.dns.upstreams import DirectUpstreams
 from lima.adapters.filesystem.disks import FilesystemDiskStore
 from lima.adapters.filesystem.host_files import LocalHostFiles
 from lima.adapters.filesystem.instances import FilesystemInstanceStore
@@ -60,6 +64,7 @@ from lima.domain.errors import (
 )
 from lima.domain.events import AgentStatus, decode_event
 from lima.domain.host import HostFacts
+from lima.domain.hostnames import HostNames
 from lima.domain.image import FileRef, ImageRef
 from lima.domain.machine import Arch
 from lima.domain.machine_spec import DirectBoot, MachineSpec
@@ -531,6 +536,13 @@ class TestLoopbackPorts(contracts.PortAllocatorContract):
     @pytest.fixture
     def subject(self) -> LoopbackPorts:
         return LoopbackPorts()
+
+
+class TestLoopbackNameServer(contracts.NameServerContract):
+    @pytest.fixture
+    def new_subject(self) -> Callable[[], LoopbackNameServer]:
+        answers = Answers(names=HostNames({}), ipv6=False, system=GetaddrinfoNames(), upstreams=DirectUpstreams(tuple))
+        return lambda: LoopbackNameServer(answers)
 
 
 class TestFileSummaryCache(contracts.SummaryCacheContract):

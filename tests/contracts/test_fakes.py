@@ -149,6 +149,13 @@ class TestFakePortAllocator(contracts.PortAllocatorContract):
         return fakes.FakePortAllocator()
 
 
+class TestFakeNameServer(contracts.NameServerContract):
+    @pytest.fixture
+    def new_subject(self) -> Callable[[], fakes.FakeNameServer]:
+        loopback: set[tuple[str, int]] = set()
+        return lambda: fakes.FakeNameServer(loopback)
+
+
 class TestFakeSummaryCache(contracts.SummaryCacheContract):
     @pytest.fixture
     def subject(self) -> fakes.FakeSummaryCache:

@@ -1,8 +1,11 @@
 """The guest's name server on real sockets, with stand-ins for the host's resolver and a test server upstream."""
 
 import asyncio
+import signal
 import socket
 import struct
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,8 +20,7 @@ from lima.adapters.dns.answers import Answers
 from lima.adapters.dns.server import MAX_QUESTIONS, LoopbackNameServer
 from lima.adapters.dns.system import GetaddrinfoNames
 from lima.adapters.dns.upstreams import DirectUpstreams, configured_servers, servers_of
-from lima.domain.hostnames import host_names
-from lima.ports.name_server import NameServerPorts
+from lima.domain.hostnames import NameServerPorts, host_names
 
 NAMES = host_names(
     {"db": "10.0.0.7", "six": "fd00::1", "www": "system.test", "alias": "db", "loop": "loop"},
@@ -329,7 +331,26 @@ async def test_the_hosts_own_resolver_reads_the_hosts_file() -> None:
     assert await names.canonical_name("no-such-name.invalid") is None
 
 
+def test_the_name_server_alone() -> None:
+    command = [sys.executable, "-m", "lima", "debug", "dns"]
+    with subprocess.Popen([*command, "0", "--ipv6"], stdout=subprocess.PIPE, text=True) as alone:
+        assert alone.stdout is not None
+        words = alone.stdout.readline().split()
+        ports = NameServerPorts(udp=int(words[2].rstrip(",")), tcp=int(words[4]))
+        for tcp in (False, True):
+            reply = asyncio.run(look_up(ports, "host.lima.internal", tcp=tcp))
+            assert data(reply) == ["A 192.168.5.2"]
+        taken = subprocess.run([*command, str(ports.udp)], capture_output=True, text=True, check=False)
+        assert (taken.returncode, taken.stderr.count("in use")) == (1, 1)
+        alone.send_signal(signal.SIGINT)
+        assert alone.wait(10) == 0
+    for words in ([], ["x"], ["65536"], ["1", "2", "3"]):
+        refused = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
+        assert refused.returncode != 0
+        assert "Traceback" not in refused.stderr
+
+
 def test_servers_of_a_resolv_conf(tmp_path: object) -> None:
-    text = "# nameserver 9.9.9.9\nsearch a b\nnameserver 10.0.0.1\nnameserver fe80::1%eth0\nnameserver\n"
-    assert servers_of(text) == (("10.0.0.1", 53), ("fe80::1%eth0", 53))
+    text = "# nameserver 9.9.9.9\nsearch a b\nnameserver 10.0.0.1\nnameserver fe80::1%eth0\nnameserver\nnameserver [::1]:5353\n"
+    assert servers_of(text) == (("10.0.0.1", 53), ("fe80::1%eth0", 53), ("::1", 5353))
     assert configured_servers(f"{tmp_path}/none") == (("8.8.8.8", 53), ("1.1.1.1", 53))

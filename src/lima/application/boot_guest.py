@@ -8,6 +8,7 @@ from lima.domain.boot_facts import BootFacts, encode_boot_facts
 from lima.domain.config import InstanceConfig
 from lima.domain.errors import PortTakenError
 from lima.domain.host import AcceleratorVerdict, HostFacts
+from lima.domain.hostnames import NameServerPorts
 from lima.domain.instance import FileName
 from lima.domain.process import ProcessIdentity
 from lima.ports.agent_feed import PortAllocator
@@ -39,7 +40,13 @@ class BootGuest:
     new_hypervisor: Callable[[], Hypervisor]
 
     async def __call__(
-        self, name: str, config: InstanceConfig, *, instance_id: str, verdict: AcceleratorVerdict
+        self,
+        name: str,
+        config: InstanceConfig,
+        *,
+        instance_id: str,
+        verdict: AcceleratorVerdict,
+        name_server: NameServerPorts | None = None,
     ) -> BootedGuest:
         self.store.remove(name, FileName.SERIAL_LOG)
         for attempt in range(1, PORT_TRIES + 1):
@@ -47,7 +54,9 @@ class BootGuest:
             machine = await self.plan(name, config, accelerator=verdict.accelerator, ssh_port=port)
             hypervisor = self.new_hypervisor()
             # before the guest runs: a host agent that is killed in between leaves a guest that can be taken over
-            facts = BootFacts(instance_id=instance_id, ssh_port=port, accelerator=verdict.accelerator)
+            facts = BootFacts(
+                instance_id=instance_id, ssh_port=port, accelerator=verdict.accelerator, name_server=name_server
+            )
             self.store.write(name, FileName.BOOT_FACTS, encode_boot_facts(facts), mode=0o600)
             try:
                 process = await hypervisor.start(machine)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from lima.application.agent_door import AgentDoor
@@ -18,6 +19,7 @@ from lima.application.copy_to_host import CopyToHost
 from lima.application.keep_report import ReportKeeper
 from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
+from lima.application.serve_names import ServeNames
 from lima.application.watch_boot_log import WatchBootLog
 from lima.application.write_seed import WriteSeed
 from lima.domain.boot_facts import decode_boot_facts
@@ -79,6 +81,7 @@ class Supervise:
     progress: GuestProgressSource
     new_hypervisor: Callable[[], Hypervisor]
     answer_yq: AnswerYq
+    names: ServeNames
     copy_to_host: CopyToHost
     watch_log: WatchBootLog | None
     """With `--progress`."""
@@ -95,6 +98,8 @@ class Supervise:
             self._release_disks(name)
             self.state.exiting(errors=(error.message, *tail), hint=error.hint)
             return 1
+        finally:
+            await self.names.end()
 
     async def _live(self, name: str, stop: asyncio.Event) -> int:
         resolved = self.resolve.stored(name)
@@ -149,6 +154,7 @@ class Supervise:
                 hint=f"`limactl stop -f {name}` ends it; then start again",
             )
         self._say(f"Attached to the running guest (pid {process.pid})")
+        await self.names.resume(name, config, facts.name_server)
         return BootedGuest(hypervisor=hypervisor, facts=facts, process=process)
 
     async def _boot(self, name: str, config: InstanceConfig) -> BootedGuest:
@@ -158,11 +164,13 @@ class Supervise:
             self._say(sentence)
         verdict = await self.probe.verdict(arch=config.arch, setting=config.qemu.accelerator)
         self._say(f"Accelerator: {verdict.accelerator} ({verdict.reason})")
-        instance_id = await self.write_seed(name, config)
+        asks = await self.names.begin(name, config)
+        instance_id = await self.write_seed(name, config, asks)
+        boot = partial(self.boot, name, config, instance_id=instance_id, name_server=asks)
         if verdict.accelerator == "tcg" or verdict.source == "setting":
-            return await self.boot(name, config, instance_id=instance_id, verdict=verdict)
+            return await boot(verdict=verdict)
         try:
-            guest = await self.boot(name, config, instance_id=instance_id, verdict=verdict)
+            guest = await boot(verdict=verdict)
         except PortTakenError:
             raise
         except LaunchFailedError as error:
@@ -176,7 +184,7 @@ class Supervise:
         self._say(f"{reason}; starting again under tcg", Level.WARNING)
         fallback = AcceleratorVerdict(accelerator="tcg", reason=reason, source="overruled")
         self.probe.overrule(arch=config.arch, verdict=fallback)
-        return await self.boot(name, config, instance_id=instance_id, verdict=fallback)
+        return await boot(verdict=fallback)
 
     async def _kernel_speaks(self, name: str, guest: BootedGuest) -> bool:
         """Whether anything but firmware is heard from the guest in time: its progress port, or its serial console."""

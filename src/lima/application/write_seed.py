@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from lima.domain.cidata import HostKeyPair, SeedRequest, render_cloud_config, render_seed
 from lima.domain.config import InstanceConfig
 from lima.domain.host import HostFacts
+from lima.domain.hostnames import NameServerPorts
 from lima.domain.instance import FileName
 from lima.domain.networks import mac_address
 from lima.domain.proxies import guest_proxies
@@ -27,8 +28,9 @@ class WriteSeed:
     guest_agent: Callable[[InstanceConfig], bytes]
     version: str
 
-    async def __call__(self, name: str, config: InstanceConfig) -> str:
-        """Raises: TemplateInvalidError (a value that would break a line, or an agent that is none)."""
+    async def __call__(self, name: str, config: InstanceConfig, name_server: NameServerPorts | None = None) -> str:
+        """`name_server`: where the guest is to send its questions. Raises: TemplateInvalidError (a value that would break
+        a line, or an agent that is none)."""
         await self.keys.identity()
         host_key = await self._host_key(name)
         request = SeedRequest(
@@ -41,6 +43,7 @@ class WriteSeed:
             nerdctl_archive=self._nerdctl(name, config),
             proxies=guest_proxies(config.env, dict(self.facts.environment) if config.propagate_proxy_env else {}),
             guest_agent=b"" if config.plain else self.guest_agent(config),
+            name_server=name_server,
         )
         seed = render_seed(request, self.boot_scripts())
         self.writer.write(seed, f"{self.store.directory(name)}/{FileName.CIDATA_ISO}")

@@ -2,17 +2,20 @@
 
 import msgspec
 
+from lima.domain.hostnames import NameServerPorts
 from lima.domain.model import Model
 
 
 class BootFacts(Model, frozen=True, kw_only=True):
     """`boot.facts.json`. `instance_id` is the seed's (what the guest's marker files hold), `ssh_port` the host port
-    that reaches its ssh, `accelerator` what it runs under. `host_key_pinned`: the guest was given our host key."""
+    that reaches its ssh, `accelerator` what it runs under. `host_key_pinned`: the guest was given our host key. `name_server`: where
+    the guest was told that its name server is, None where it was told of none."""
 
     instance_id: str
     ssh_port: int
     accelerator: str
     host_key_pinned: bool = True
+    name_server: NameServerPorts | None = None
 
 
 def encode_boot_facts(facts: BootFacts) -> bytes:

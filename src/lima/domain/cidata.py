@@ -7,12 +7,13 @@ YAML, and no value, however hostile, can leave its quotes.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lima.domain.config import InstanceConfig, Provision, ProvisionMode, RunPolicy
 from lima.domain.disks import device_name
 from lima.domain.errors import TemplateInvalidError
+from lima.domain.hostnames import NameServerPorts
 from lima.domain.instance import FileName, hostname
 from lima.domain.machine_spec import AGENT_PORT_NAME
 from lima.domain.shellwords import quote_word
@@ -82,7 +83,8 @@ class SeedRequest:
     """What a seed is made of.
 
     `proxies` are pairs for the guest's environment; `nerdctl_archive` is the absolute path of a file and `guest_agent`
-    an executable's content, both empty where there is none to give.
+    an executable's content, both empty where there is none to give. `name_server`: where the host agent answers
+    questions for addresses, None where it does not.
     """
 
     name: str
@@ -94,13 +96,15 @@ class SeedRequest:
     proxies: tuple[tuple[str, str], ...] = ()
     nerdctl_archive: str = ""
     guest_agent: bytes = b""
+    name_server: NameServerPorts | None = None
     debug: bool = False
 
 
 def render_seed(request: SeedRequest, boot_scripts: Mapping[str, bytes]) -> Seed:
     """The seed. `boot_scripts`: path on the volume → content. Raises: TemplateInvalidError (a value that would break
     a line)."""
-    draft = _files(request, boot_scripts, instance_id="")
+    # the ports of the name server are others at each start, and read at each boot: no reason to repeat the first one
+    draft = _files(replace(request, name_server=None), boot_scripts, instance_id="")
     digest = hashlib.sha256()
     for file in draft:
         digest.update(f"{file.path} {file.mode:o} {len(file.content)}\n".encode() + file.content)
@@ -202,17 +206,19 @@ def _user_data(request: SeedRequest) -> dict[str, Any]:
 
 
 def _network_config(request: SeedRequest) -> dict[str, Any]:
-    interface = {
+    interface: dict[str, Any] = {
         "match": {"macaddress": request.mac_address},
         "dhcp4": True,
         "set-name": "eth0",
         "dhcp-identifier": "mac",
     }
+    if request.config.dns:
+        interface["nameservers"] = {"addresses": list(request.config.dns)}
     return {"version": 2, "ethernets": {"eth0": interface}}
 
 
 def _lima_env(request: SeedRequest, instance_id: str) -> list[tuple[str, str]]:
-    config = request.config
+    config, ports = request.config, request.name_server
     user = config.user
     values = [
         ("DEBUG", "true" if request.debug else "false"),
@@ -233,8 +239,8 @@ def _lima_env(request: SeedRequest, instance_id: str) -> list[tuple[str, str]]:
         ("SLIRP_DNS", SLIRP_DNS),
         ("SLIRP_GATEWAY", GATEWAY),
         ("SLIRP_IP_ADDRESS", GUEST_IP),
-        ("UDP_DNS_LOCAL_PORT", "0"),
-        ("TCP_DNS_LOCAL_PORT", "0"),
+        ("UDP_DNS_LOCAL_PORT", str(ports.udp if ports else 0)),
+        ("TCP_DNS_LOCAL_PORT", str(ports.tcp if ports else 0)),
         ("ROSETTA_ENABLED", "false"),
         ("ROSETTA_BINFMT", "false"),
         ("SKIP_DEFAULT_DEPENDENCY_RESOLUTION", "1" if _skips_dependencies(config) else ""),

@@ -92,6 +92,15 @@ class CopyToHost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostResolver:
+    """`hostResolver:`; `hosts` are pairs of a name and an address or another name."""
+
+    enabled: bool = True
+    ipv6: bool = False
+    hosts: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CaCerts:
     """`caCerts:`; `certs` are PEM texts, `files` host paths already read by whoever fills the seed."""
 
@@ -174,6 +183,7 @@ class InstanceConfig:
     env: tuple[tuple[str, str], ...] = ()
     param: tuple[tuple[str, str], ...] = ()
     dns: tuple[str, ...] = ()
+    host_resolver: HostResolver = field(default_factory=HostResolver)
     propagate_proxy_env: bool = True
     provision: tuple[Provision, ...] = ()
     probes: tuple[Probe, ...] = ()

@@ -10,6 +10,7 @@ from lima.domain.config import (
     Containerd,
     CopyToHost,
     FirmwareImage,
+    HostResolver,
     InstanceConfig,
     Probe,
     Provision,
@@ -44,6 +45,7 @@ from lima.domain.template import (
     UserSection,
     VideoSection,
 )
+from lima.domain.template import HostResolver as HostResolverSection
 from lima.domain.validation import Surroundings, validate, validation_warnings
 from lima.domain.variables import Expand
 
@@ -206,6 +208,7 @@ def _config(filled: Template, facts: HostFacts, *, asked: Template) -> InstanceC
         env=tuple((filled.env or {}).items()),
         param=tuple((filled.param or {}).items()),
         dns=filled.dns or (),
+        host_resolver=_host_resolver(filled),
         propagate_proxy_env=bool(filled.propagate_proxy_env),
         provision=tuple(_provision(step) for step in filled.provision or ()),
         probes=tuple(
@@ -229,6 +232,13 @@ def _config(filled: Template, facts: HostFacts, *, asked: Template) -> InstanceC
         ),
         qemu=_qemu_options(filled),
         minimum_lima_version=filled.minimum_lima_version or "",
+    )
+
+
+def _host_resolver(filled: Template) -> HostResolver:
+    section = filled.host_resolver or HostResolverSection()
+    return HostResolver(
+        enabled=bool(section.enabled), ipv6=bool(section.ipv6), hosts=tuple((section.hosts or {}).items())
     )
 
 

@@ -4,8 +4,23 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lima.domain.config import InstanceConfig
+
 HOST = "host.lima.internal"
 DOMAIN = "lima.internal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NameServerPorts:
+    """Where an instance's name server listens, on the host's loopback."""
+
+    udp: int
+    tcp: int
+
+
+def wants_name_server(config: InstanceConfig) -> bool:
+    """Whether the guest is to ask us. A plain guest has no boot script that would lead its questions here."""
+    return config.host_resolver.enabled and not config.dns and not config.plain and config.vm_type == "qemu"
 
 
 def canonical(name: str) -> str:

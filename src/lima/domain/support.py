@@ -25,7 +25,7 @@ def unsupported(template: Template) -> tuple[Problem, ...]:
 
 
 def _beyond_this_version(template: Template) -> Iterator[Problem]:
-    resolver, rosetta = template.host_resolver, template.rosetta
+    rosetta = template.rosetta
     asked = {
         "base": template.base,
         "os": template.os not in (None, GuestOS.LINUX),
@@ -33,7 +33,6 @@ def _beyond_this_version(template: Template) -> Iterator[Problem]:
         "mountInotify": template.mount_inotify,
         "portForwards": template.port_forwards,
         "networks": template.networks,
-        "hostResolver.hosts": resolver and resolver.hosts,
         "rosetta.enabled": rosetta and rosetta.enabled,
         "nestedVirtualization": template.nested_virtualization,
         "tpm": template.tpm,

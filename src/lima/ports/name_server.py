@@ -1,23 +1,16 @@
 """The name server of one instance, which the guest asks instead of the host's."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NameServerPorts:
-    """Where it listens, on the host's loopback."""
-
-    udp: int
-    tcp: int
+from lima.domain.hostnames import NameServerPorts
 
 
 class NameServer(Protocol):
     """Answers on loopback for as long as it runs."""
 
-    async def start(self) -> NameServerPorts:
-        """Listen. Raises: NetworkError where no port can be had."""
+    async def start(self, ports: NameServerPorts | None = None) -> NameServerPorts:
+        """Listen on these ports, without them on any. Raises: NetworkError where they cannot be had."""
         ...
 
     async def stop(self) -> None:

@@ -35,6 +35,7 @@ class Container(containers.DeclarativeContainer):
     accelerator_probe = providers.Singleton(factories.accelerator_probe, host_facts, runner)
     hypervisor = providers.Factory(factories.hypervisor, host_facts, runner)
     host_outbox = providers.Singleton(factories_agent.host_outbox)
+    new_name_server = providers.Singleton(factories_agent.new_name_server, host_facts)
     seed_writer = providers.Singleton(factories.seed_writer)
 
     survey_host = providers.Factory(factories_templates.survey_host, host_files, host_facts)
@@ -121,5 +122,6 @@ class Container(containers.DeclarativeContainer):
         guest_progress,
         hypervisor.provider,
         file_rewriter,
+        new_name_server,
         host_outbox,
     )

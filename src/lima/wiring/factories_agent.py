@@ -10,6 +10,7 @@ from lima.wiring.factories import version
 
 if TYPE_CHECKING:
     from lima.adapters.cidata.iso import IsoSeedWriter
+    from lima.adapters.dns.server import LoopbackNameServer
     from lima.adapters.filesystem.disks import FilesystemDiskStore
     from lima.adapters.filesystem.instances import FilesystemInstanceStore
     from lima.adapters.filesystem.outbox import LocalHostOutbox
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from lima.application.write_seed import WriteSeed
     from lima.domain.config import InstanceConfig
     from lima.domain.host import HostFacts
+    from lima.domain.hostnames import HostNames
     from lima.domain.sshconfig import SshTarget
     from lima.ports.events import EventSink
     from lima.ports.guest_agent import GuestAgentLink
@@ -135,6 +137,23 @@ def guest_agent() -> GuestAgentLink:
     return GrpcGuestAgent()
 
 
+def new_name_server(facts: HostFacts) -> Callable[[HostNames, bool], LoopbackNameServer]:
+    def new(names: HostNames, ipv6: bool) -> LoopbackNameServer:
+        # where no guest asks us, nobody needs three megabytes of DNS
+        from functools import partial
+
+        from lima.adapters.dns.answers import Answers
+        from lima.adapters.dns.server import LoopbackNameServer
+        from lima.adapters.dns.system import GetaddrinfoNames
+        from lima.adapters.dns.upstreams import RESOLV_CONF, DirectUpstreams, configured_servers
+
+        servers = partial(configured_servers, facts.env("LIMA_RESOLV_CONF") or RESOLV_CONF)
+        answers = Answers(names=names, ipv6=ipv6, system=GetaddrinfoNames(), upstreams=DirectUpstreams(servers))
+        return LoopbackNameServer(answers)
+
+    return new
+
+
 def file_rewriter(processes_runner: AsyncProcessRunner) -> ChildRewriter:
     from lima.adapters.yq.child import ChildRewriter
     from lima.wiring.locations import self_command
@@ -156,6 +175,7 @@ def supervise(
     progress: SocketProgressSource,
     new_hypervisor: Callable[[], QemuHypervisor],
     rewriter: ChildRewriter,
+    new_name_server: Callable[[HostNames, bool], LoopbackNameServer],
     outbox: LocalHostOutbox,
     *,
     state: AgentState,
@@ -165,6 +185,7 @@ def supervise(
     from lima.application.answer_yq import AnswerYq
     from lima.application.attend_agent import AttendAgent
     from lima.application.copy_to_host import CopyToHost
+    from lima.application.serve_names import ServeNames
     from lima.application.supervise import Supervise
     from lima.application.watch_boot_log import WatchBootLog
 
@@ -183,6 +204,7 @@ def supervise(
         progress=progress,
         new_hypervisor=new_hypervisor,
         answer_yq=AnswerYq(rewriter=rewriter, clock=the_clock, log=log),
+        names=ServeNames(new_server=new_name_server, log=log),
         copy_to_host=CopyToHost(outbox=outbox, log=log),
         watch_log=WatchBootLog(clock=the_clock, state=state) if shows_log else None,
         state=state,

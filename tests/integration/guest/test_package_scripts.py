@@ -105,6 +105,15 @@ def test_what_an_instance_needs(box: Sandbox, seed: dict[str, str], wanted: str)
     assert all(call.strip() in ("need", f"need {wanted}".strip()) for call in box.calls())
 
 
+def test_a_guest_that_cannot_lead_questions_to_the_host_boots_all_the_same(box: Sandbox) -> None:
+    box.seed({"UDP_DNS_LOCAL_PORT": "5300"})
+    box.write(f"{SEED}/util/lima-need", '#!/bin/sh\necho "need $*" >>/calls\nexit 1\n', mode=0o755)
+    assert box.script(INSTALL, PATH=box.env["PATH"]).code == 0
+    assert box.calls() == ["need iptables"]
+    box.seed({"UDP_DNS_LOCAL_PORT": "5300", "CONTAINERD_SYSTEM": "1"})
+    assert box.script(INSTALL, PATH=box.env["PATH"]).code == 1
+
+
 def test_after_a_failed_dependency_nothing_is_installed(box: Sandbox) -> None:
     box.seed({"CONTAINERD_USER": "1"})
     box.stand_in("apt-get", MAKE)

@@ -17,18 +17,21 @@ from lima.application.find_disk_use import FindDiskUse
 from lima.application.plan_machine import PlanMachine
 from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
+from lima.application.serve_names import ServeNames
 from lima.application.supervise import DISK_FULL, Supervise
 from lima.application.watch_boot_log import WatchBootLog
 from lima.application.write_seed import WriteSeed
 from lima.domain.boot_facts import BootFacts, decode_boot_facts, encode_boot_facts
 from lima.domain.defaults import Survey
-from lima.domain.errors import HostKeyMismatchError, LaunchFailedError, PortTakenError, StorageError
+from lima.domain.errors import HostKeyMismatchError, LaunchFailedError, NetworkError, PortTakenError, StorageError
 from lima.domain.guest_progress import GuestProgress, Stage, StageState
+from lima.domain.hostnames import HostNames, NameServerPorts
 from lima.domain.image import DiskInfo
-from lima.domain.machine_spec import DiskFormat
+from lima.domain.machine import Arch
+from lima.domain.machine_spec import DiskFormat, MachineSpec
 from lima.domain.process import ProcessIdentity
 from lima.domain.progress import Level, Note
-from lima.domain.template import AdditionalDisk
+from lima.domain.template import AdditionalDisk, HostResolver
 from lima.ports.hypervisor import GuestEvent
 from lima.ports.transport import RemoteResult
 from lima.testing import fakes
@@ -54,6 +57,8 @@ class Agent:
     shows_log: bool = False
     guest_agent: fakes.FakeGuestAgent = field(default_factory=fakes.FakeGuestAgent)
     seeds: fakes.FakeSeedWriter = field(default_factory=fakes.FakeSeedWriter)
+    loopback: set[tuple[str, int]] = field(default_factory=set)
+    name_servers: list[fakes.FakeNameServer] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.probe = fakes.FakeAcceleratorProbe(self.accelerator)
@@ -71,6 +76,10 @@ class Agent:
             guest.fail_next(self.failures.pop(0))
         self.guests.append(guest)
         return guest
+
+    def name_server(self, names: HostNames, ipv6: bool) -> fakes.FakeNameServer:
+        self.name_servers.append(fakes.FakeNameServer(self.loopback, names, ipv6=ipv6))
+        return self.name_servers[-1]
 
     def run(self) -> "asyncio.Task[int]":
         resolve = ResolveInstance(
@@ -106,6 +115,7 @@ class Agent:
             ),
             attend=AttendAgent(agent=lambda: self.guest_agent, clock=self.clock, state=self.state, log=self.log),
             probe=self.probe, progress=self.progress, new_hypervisor=self.hypervisor, state=self.state, log=self.log,
+            names=ServeNames(new_server=self.name_server, log=self.log),
             answer_yq=AnswerYq(rewriter=self.yq, clock=self.clock, log=self.log),
             copy_to_host=CopyToHost(outbox=self.outbox, log=self.log),
             watch_log=WatchBootLog(clock=self.clock, state=self.state) if self.shows_log else None,
@@ -284,9 +294,6 @@ async def test_a_disk_full_host_does_not_keep_the_agent_from_its_end(agent: Agen
 
 async def test_the_guest_of_a_dead_agent_is_taken_over_without_a_boot(agent: Agent) -> None:
     old = fakes.FakeHypervisor(agent.running)
-    from lima.domain.machine import Arch
-    from lima.domain.machine_spec import MachineSpec
-
     machine = MachineSpec(
         name=NAME, directory="/x", arch=Arch.X86_64, cpus=1, memory_bytes=1, accelerator="tcg", mac_address="",
         ssh_host_port=1,
@@ -304,6 +311,129 @@ async def test_the_guest_of_a_dead_agent_is_taken_over_without_a_boot(agent: Age
     assert agent.probe.probes == 0
     agent.stop.set()
     assert await task == 0
+
+
+# --- the name server -------------------------------------------------------------------------------------------------
+
+
+def lima_env(agent: Agent) -> dict[str, str]:
+    (seed,) = agent.seeds.written.values()
+    content = next(file.content for file in seed.files if file.path == "lima.env").decode()
+    return dict(line.removeprefix("LIMA_CIDATA_").split("=", 1) for line in content.splitlines())
+
+
+def ports_in_seed(agent: Agent) -> tuple[str, str]:
+    return lima_env(agent)["UDP_DNS_LOCAL_PORT"], lima_env(agent)["TCP_DNS_LOCAL_PORT"]
+
+
+async def end(agent: Agent, task: "asyncio.Task[int]") -> None:
+    agent.stop.set()
+    assert await task == 0
+
+
+async def test_the_guest_is_told_where_to_ask_for_as_long_as_it_lives(agent: Agent) -> None:
+    resolver = HostResolver(ipv6=True, hosts={"db": "10.0.0.7"})
+    agent.parser.values["default"] = template("https://a.test/d.qcow2", host_resolver=resolver)
+    agent.loopback |= {("udp", 53000), ("tcp", 53000), ("tcp", 53001)}
+    task = await agent.ready()
+    (server,) = agent.name_servers
+    assert ports_in_seed(agent) == ("53001", "53002")
+    facts = decode_boot_facts(agent.store.read(NAME, "boot.facts.json"))
+    assert facts is not None
+    assert facts.name_server == server.ports == NameServerPorts(udp=53001, tcp=53002)
+    assert server.ipv6
+    for name, address in {"db": "10.0.0.7", "host.lima.internal": "192.168.5.2", "lima-box": "192.168.5.15"}.items():
+        found = server.names.find(name)
+        assert found is not None
+        assert found.address == address
+    await end(agent, task)
+    assert agent.loopback == {("udp", 53000), ("tcp", 53000), ("tcp", 53001)}
+
+
+async def test_other_ports_are_no_reason_to_repeat_the_first_boot() -> None:
+    ids = []
+    for taken in (set(), {("udp", 53000)}):
+        agent = Agent(loopback=taken)
+        task = await agent.ready()
+        ids.append((lima_env(agent)["IID"], ports_in_seed(agent)))
+        await end(agent, task)
+    (first, ports), (second, others) = ids
+    assert first == second
+    assert ports != others
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"host_resolver": HostResolver(enabled=False)},
+        {"host_resolver": HostResolver(enabled=False), "dns": ("9.9.9.9",)},
+        {"plain": True},
+    ],
+    ids=["disabled", "dns", "plain"],
+)
+async def test_a_guest_that_is_to_ask_elsewhere_has_no_server(agent: Agent, fields: dict) -> None:
+    agent.parser.values["default"] = template("https://a.test/d.qcow2", **fields)
+    task = await agent.ready()
+    assert agent.name_servers == []
+    assert ports_in_seed(agent) == ("0", "0")
+    await end(agent, task)
+
+
+async def test_a_server_that_cannot_start_is_one_warning(agent: Agent) -> None:
+    broken = fakes.FakeNameServer()
+    broken.fail_next(NetworkError("no port is left"))
+    agent.name_server = lambda _names, _ipv6: broken  # type: ignore[method-assign]
+    task = await agent.ready()
+    assert [note for note in agent.log.notes if "no port" in note] == [
+        "no port is left: the guest asks the name server of its network instead"
+    ]
+    assert ports_in_seed(agent) == ("0", "0")
+    await end(agent, task)
+
+
+async def test_the_server_ends_with_a_guest_that_cannot_be_started(agent: Agent) -> None:
+    agent.failures = [LaunchFailedError("no")]
+    assert await agent.run() == 1
+    assert len(agent.name_servers) == 1
+    assert agent.loopback == set()
+
+
+async def take_over(agent: Agent, ports: NameServerPorts | None) -> "asyncio.Task[int]":
+    machine = MachineSpec(
+        name=NAME, directory="/x", arch=Arch.X86_64, cpus=1, memory_bytes=1, accelerator="tcg", mac_address="",
+        ssh_host_port=1,
+    )  # fmt: skip
+    agent.store.drivers[NAME] = await fakes.FakeHypervisor(agent.running).start(machine)
+    facts = BootFacts(instance_id="iid-old", ssh_port=40404, accelerator="tcg", name_server=ports)
+    agent.store.write(NAME, "boot.facts.json", encode_boot_facts(facts))
+    for file in ("/run/lima-ssh-ready", "/run/lima-boot-done"):
+        agent.transport.commands[("cat", file)] = RemoteResult(exit_code=0, stdout=b"iid-old\n", stderr=b"")
+    task = agent.run()
+    await agent.until(lambda: agent.state.phase == "running")
+    return task
+
+
+async def test_a_guest_that_is_taken_over_finds_its_server_where_it_was(agent: Agent) -> None:
+    # the template says otherwise by now, but this guest has its rules already
+    agent.parser.values["default"] = template("https://a.test/d.qcow2", host_resolver=HostResolver(enabled=False))
+    task = await take_over(agent, NameServerPorts(udp=41000, tcp=42000))
+    assert agent.loopback == {("udp", 41000), ("tcp", 42000)}
+    await end(agent, task)
+    assert agent.loopback == set()
+
+
+async def test_ports_that_another_has_taken_meanwhile_are_a_warning(agent: Agent) -> None:
+    agent.loopback.add(("tcp", 42000))
+    task = await take_over(agent, NameServerPorts(udp=41000, tcp=42000))
+    (warning,) = [note for note in agent.log.notes if "42000" in note]
+    assert warning.endswith("where the running guest asks: it resolves no names until it is restarted")
+    await end(agent, task)
+
+
+async def test_a_guest_that_never_asked_us_is_given_no_server(agent: Agent) -> None:
+    task = await take_over(agent, None)
+    assert agent.name_servers == []
+    await end(agent, task)
 
 
 async def test_a_running_guest_that_is_not_ours_is_not_started_twice(agent: Agent) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lima.domain.completion import complete
-from lima.domain.config import Provision, ProvisionMode, User
+from lima.domain.config import HostResolver, Provision, ProvisionMode, User
 from lima.domain.defaults import Resolution
 from lima.domain.errors import TemplateInvalidError
 from lima.domain.host import HostFacts
@@ -160,7 +160,7 @@ def test_every_field_arrives() -> None:
             "env": {"A": "1"},
             "param": {"P": "x"},
             "dns": ["1.1.1.1"],
-            "hostResolver": {"enabled": False},
+            "hostResolver": {"enabled": False, "ipv6": True, "hosts": {"db": "10.0.0.7"}},
             "propagateProxyEnv": False,
             "caCerts": {"removeDefaults": True, "files": ["~/ca.pem", "ca2.pem"], "certs": ["PEM"]},
             "provision": [
@@ -187,6 +187,7 @@ def test_every_field_arrives() -> None:
     assert (config.display, config.vnc_display, config.audio_device) == ("vnc", "127.0.0.1:5", "pa")
     assert (config.upgrade_packages, config.message) == (True, "hello {{.Name}}")
     assert (config.env, config.param, config.dns) == ((("A", "1"),), (("P", "x"),), ("1.1.1.1",))
+    assert config.host_resolver == HostResolver(enabled=False, ipv6=True, hosts=(("db", "10.0.0.7"),))
     assert not config.propagate_proxy_env
     assert config.ca_certs.remove_defaults
     assert config.ca_certs.files == ("/home/jane/ca.pem", "/home/jane/ca2.pem")

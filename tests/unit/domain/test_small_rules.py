@@ -5,6 +5,7 @@ import shlex
 import string
 from dataclasses import replace
 
+import msgspec
 import pytest
 import yaml
 from hypothesis import given
@@ -13,12 +14,13 @@ from hypothesis import strategies as st
 from lima.domain.boot_facts import BootFacts, decode_boot_facts, encode_boot_facts
 from lima.domain.bootstrap import Boot, Init, Kind, is_bootstrap, parse_bootstrap, recipe_digest, without_credentials
 from lima.domain.cidata import BOOT_STEP, HostKeyPair, SeedRequest, render_cloud_config, render_seed
-from lima.domain.config import CaCerts, InstanceConfig, Provision, ProvisionMode, User
+from lima.domain.config import CaCerts, HostResolver, InstanceConfig, Provision, ProvisionMode, User
 from lima.domain.doctor import DoctorReport, PackageManager, install_command
 from lima.domain.errors import CommandError, InstanceError, LocatorError, TemplateInvalidError
 from lima.domain.events import AgentEvent, AgentStatus, decode_event, encode_event
 from lima.domain.guest_progress import MAX_LINE, parse_line
 from lima.domain.host import Tool
+from lima.domain.hostnames import NameServerPorts, wants_name_server
 from lima.domain.image import host_of, shown
 from lima.domain.instance import Status, check_path_length
 from lima.domain.machine import Arch, GuestOS
@@ -202,6 +204,40 @@ def test_the_seed_has_what_the_reference_lists_and_its_id_is_its_content() -> No
     assert yaml.safe_load(files["meta-data"].content)["instance-id"] == seed.instance_id
     assert render_seed(request(), scripts) == seed
     assert render_seed(request(param="c"), scripts).instance_id != seed.instance_id
+
+
+def test_where_the_name_server_listens_is_in_the_seed_and_not_in_its_id() -> None:
+    plain, told = (
+        render_seed(replace(request(), name_server=ports), {}) for ports in (None, NameServerPorts(udp=1, tcp=2))
+    )
+    first, second = (
+        next(file.content.decode() for file in seed.files if file.path == "lima.env") for seed in (plain, told)
+    )
+    assert plain.instance_id == told.instance_id
+    assert "LIMA_CIDATA_UDP_DNS_LOCAL_PORT=0\nLIMA_CIDATA_TCP_DNS_LOCAL_PORT=0\n" in first
+    assert "LIMA_CIDATA_UDP_DNS_LOCAL_PORT=1\nLIMA_CIDATA_TCP_DNS_LOCAL_PORT=2\n" in second
+
+
+def test_name_servers_of_the_template_are_those_of_the_interface() -> None:
+    asked = request()
+    for servers, wanted in (((), None), (("9.9.9.9",), {"addresses": ["9.9.9.9"]})):
+        seed = render_seed(replace(asked, config=replace(asked.config, dns=servers)), {})
+        network = yaml.safe_load(next(file.content for file in seed.files if file.path == "network-config"))
+        assert network["ethernets"]["eth0"].get("nameservers") == wanted
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, True),
+        ({"host_resolver": HostResolver(enabled=False)}, False),
+        ({"dns": ("9.9.9.9",)}, False),
+        ({"plain": True}, False),
+        ({"vm_type": "vz"}, False),
+    ],
+)
+def test_who_is_given_a_name_server(changes: dict[str, object], expected: bool) -> None:
+    assert wants_name_server(replace(request().config, **changes)) is expected  # type: ignore[arg-type]
 
 
 def test_the_seed_says_what_the_template_asks_for_and_nothing_else() -> None:
@@ -407,6 +443,8 @@ def test_a_host_is_healthy_when_what_is_required_is_there() -> None:
 def test_what_is_known_of_a_running_guest_survives_a_damaged_file() -> None:
     facts = BootFacts(instance_id="i", ssh_port=60022, accelerator="kvm")
     assert decode_boot_facts(encode_boot_facts(facts)) == facts
+    told = msgspec.structs.replace(facts, name_server=NameServerPorts(udp=53001, tcp=53002))
+    assert decode_boot_facts(encode_boot_facts(told)) == told
     assert decode_boot_facts(None) is decode_boot_facts(b"{") is decode_boot_facts(b"{}") is None
 
 

@@ -214,7 +214,6 @@ def test_a_key_is_no_pattern() -> None:
         ({"mountInotify": True}, "mountInotify"),
         ({"portForwards": [{"guestPort": 80}]}, "portForwards"),
         ({"networks": [{"lima": "shared"}]}, "networks"),
-        ({"hostResolver": {"hosts": {"a": "b"}}}, "hostResolver.hosts"),
         ({"rosetta": {"enabled": True}}, "rosetta.enabled"),
         ({"nestedVirtualization": True}, "nestedVirtualization"),
         ({"tpm": True}, "tpm"),

@@ -18,7 +18,7 @@ KERNEL_PACKAGES = {
 """The distribution's general kernel: the cloud one has no 9p."""
 PACKAGES = (
     "udev", "dbus", "openssh-server", "sudo", "python3", "python3-yaml",
-    "iproute2", "ca-certificates", "e2fsprogs", "fdisk", "kmod", "less", "procps", "tzdata",
+    "iproute2", "ca-certificates", "e2fsprogs", "fdisk", "kmod", "less", "nftables", "procps", "tzdata",
 )  # fmt: skip
 SYSTEMD_PACKAGES = ("systemd-sysv", "libpam-systemd")
 OPENRC_PACKAGES = (

@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import os
 import struct
 
 from lima.adapters.dns.answers import Answers
 from lima.domain.errors import NetworkError
-from lima.ports.name_server import NameServerPorts
+from lima.domain.hostnames import NameServerPorts
 
 ADDRESS = "127.0.0.1"
 MAX_QUESTIONS = 256
@@ -26,27 +27,35 @@ class LoopbackNameServer:
         self._answers = answers
         self._datagrams: asyncio.DatagramTransport | None = None
         self._streams: asyncio.Server | None = None
+        self._hearer = _Datagrams(self)
         self._under_way: set[asyncio.Task[None]] = set()
         self._connections: set[asyncio.Task[None]] = set()
 
-    async def start(self) -> NameServerPorts:
+    async def start(self, ports: NameServerPorts | None = None) -> NameServerPorts:
+        udp, tcp = (ports.udp, ports.tcp) if ports else (0, 0)
         loop = asyncio.get_running_loop()
         try:
-            self._datagrams, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), local_addr=(ADDRESS, 0))
-            self._streams = await asyncio.start_server(self._converse, ADDRESS, 0)
+            self._hearer = _Datagrams(self)
+            self._datagrams, _ = await loop.create_datagram_endpoint(lambda: self._hearer, local_addr=(ADDRESS, udp))
+            self._streams = await asyncio.start_server(self._converse, ADDRESS, tcp)
         except OSError as error:
             await self.stop()
-            raise NetworkError(f"the name server for the guest cannot listen on {ADDRESS}: {error.strerror}") from error
+            where = f"{ADDRESS} (udp {udp}, tcp {tcp})" if ports else ADDRESS
+            raise NetworkError(
+                f"the guest's name server cannot listen on {where}: {os.strerror(error.errno or 0)}"
+            ) from error
         return NameServerPorts(
             udp=self._datagrams.get_extra_info("sockname")[1], tcp=self._streams.sockets[0].getsockname()[1]
         )
 
     async def stop(self) -> None:
-        if self._datagrams is not None:
-            self._datagrams.close()
-        if self._streams is not None:
-            self._streams.close()
+        datagrams, streams = self._datagrams, self._streams
         self._datagrams = self._streams = None
+        if datagrams is not None:
+            datagrams.close()
+            await self._hearer.gone.wait()
+        if streams is not None:
+            streams.close()
         tasks = [*self._under_way, *self._connections]
         for task in tasks:
             task.cancel()
@@ -92,6 +101,11 @@ class LoopbackNameServer:
 class _Datagrams(asyncio.DatagramProtocol):
     def __init__(self, server: LoopbackNameServer) -> None:
         self._server = server
+        self.gone = asyncio.Event()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """The port is free from here on, which it is not yet when `close` returns."""
+        self.gone.set()
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         self._server.hear(data, addr)

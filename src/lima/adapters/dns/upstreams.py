@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import secrets
 import socket
 import struct
@@ -21,10 +22,15 @@ _RESPONSE = 0x80
 
 
 def servers_of(resolv_conf: str) -> tuple[Server, ...]:
-    """The name servers that a resolv.conf names, in order."""
+    """The name servers that a resolv.conf names, in order: `ADDRESS`, or `[ADDRESS]:PORT` as in OpenBSD's."""
     words = (line.split() for line in resolv_conf.splitlines())
     named = (line[1] for line in words if len(line) > 1 and line[0] == "nameserver")
-    return tuple((address, 53) for address in named)[:MAX_SERVERS]
+    return tuple(_server(word) for word in named)[:MAX_SERVERS]
+
+
+def _server(word: str) -> Server:
+    bracketed = re.fullmatch(r"\[(.+)\]:([0-9]{1,5})", word)
+    return (bracketed[1], int(bracketed[2])) if bracketed else (word, 53)
 
 
 def configured_servers(path: str = RESOLV_CONF) -> tuple[Server, ...]:

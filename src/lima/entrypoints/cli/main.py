@@ -61,6 +61,10 @@ def _run(words: list[str]) -> int:
         from lima.entrypoints.hostagent.main import main as hostagent
 
         return hostagent(words[1:])
+    if words[:2] == ["debug", "dns"]:
+        from lima.entrypoints.hostagent.debug_dns import main as debug_dns
+
+        return debug_dns(words[2:])
     if words == ["yq-step"]:
         from lima.wiring.quick import serve_yq_step
 

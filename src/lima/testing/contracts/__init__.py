@@ -18,6 +18,7 @@ from lima.testing.contracts.hosts import (
 )
 from lima.testing.contracts.images import DiskToolContract, FileStoreContract, ImageStoreContract
 from lima.testing.contracts.instances import InstanceStoreContract
+from lima.testing.contracts.names import NameServerContract
 from lima.testing.contracts.small import (
     AgentEventLogContract,
     EventSinkContract,
@@ -51,6 +52,7 @@ __all__ = [
     "ImageBuilderContract",
     "ImageStoreContract",
     "InstanceStoreContract",
+    "NameServerContract",
     "NetworkDaemonContract",
     "PortAllocatorContract",
     "ProcessRunnerContract",

@@ -23,6 +23,7 @@ from lima.testing.fakes.hosts import (
 )
 from lima.testing.fakes.images import FakeDiskTool, FakeImageBuilder, FakeImageStore
 from lima.testing.fakes.instances import FakeInstanceStore, FakeSummaryCache
+from lima.testing.fakes.names import FakeNameServer
 from lima.testing.fakes.templates import FakeFileRewriter, FakeSeedWriter, FakeTemplateParser, FakeTemplateSource
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "FakeImageBuilder",
     "FakeImageStore",
     "FakeInstanceStore",
+    "FakeNameServer",
     "FakeNetworkDaemon",
     "FakePortAllocator",
     "FakeProcessRunner",
