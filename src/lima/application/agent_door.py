@@ -10,12 +10,13 @@ from lima.application.bell import Bell
 class AgentDoor:
     """`is_open`: the guest has its end of the serial port open. `has_ssh`: commands can be run in the guest.
     `turns` counts what happened to the serial port: whoever talks through it starts anew when it changes. `resumptions`
-    counts how often the guest went on after a pause."""
+    counts how often the guest went on after a pause, `logins` how often ssh came up."""
 
     is_open: bool = False
     has_ssh: bool = False
     turns: int = 0
     resumptions: int = 0
+    logins: int = 0
     _changed: Bell = field(default_factory=Bell)
 
     def opened(self) -> None:
@@ -33,6 +34,7 @@ class AgentDoor:
     def ssh(self, *, is_up: bool) -> None:
         """Commands can be run from now on, or no longer."""
         self.has_ssh = is_up
+        self.logins += is_up
         self._changed.ring()
 
     def resumed(self) -> None:

@@ -14,6 +14,7 @@ from lima.application.claim_disks import ClaimDisks
 from lima.application.connect_guest import ConnectGuest
 from lima.application.copy_to_host import CopyToHost
 from lima.application.find_disk_use import FindDiskUse
+from lima.application.forward_ports import ForwardPorts
 from lima.application.plan_machine import PlanMachine
 from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
@@ -53,6 +54,7 @@ class Agent:
     outbox: fakes.FakeHostOutbox = field(default_factory=fakes.FakeHostOutbox)
     shows_log: bool = False
     guest_agent: fakes.FakeGuestAgent = field(default_factory=fakes.FakeGuestAgent)
+    forwarder: fakes.FakePortForwarder = field(default_factory=fakes.FakePortForwarder)
     seeds: fakes.FakeSeedWriter = field(default_factory=fakes.FakeSeedWriter)
 
     def __post_init__(self) -> None:
@@ -105,6 +107,10 @@ class Agent:
                 make_transport=lambda _target, _options: self.transport,
             ),
             attend=AttendAgent(agent=lambda: self.guest_agent, clock=self.clock, state=self.state, log=self.log),
+            forward=ForwardPorts(
+                agent=lambda: self.guest_agent, forwarder=self.forwarder, clock=self.clock, state=self.state,
+                log=self.log,
+            ),
             probe=self.probe, progress=self.progress, new_hypervisor=self.hypervisor, state=self.state, log=self.log,
             answer_yq=AnswerYq(rewriter=self.yq, clock=self.clock, log=self.log),
             copy_to_host=CopyToHost(outbox=self.outbox, log=self.log),

@@ -29,6 +29,7 @@ class DatagramForward(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
         self._queues: dict[Address, asyncio.Queue[bytes]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = asyncio.Event()
 
     async def start(self) -> None:
         """Hear clients."""
@@ -44,6 +45,7 @@ class DatagramForward(asyncio.DatagramProtocol):
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.close()
+            await self._closed.wait()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -51,6 +53,10 @@ class DatagramForward(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.DatagramTransport", transport)
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self._transport = None
+        self._closed.set()
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         queue = self._queues.get(addr)
@@ -96,9 +102,14 @@ class DatagramForward(asyncio.DatagramProtocol):
     async def _answers(self, tunnel: Tunnel, addr: Address, idle: asyncio.Timeout) -> None:
         while (data := await tunnel.receive()) is not None:
             self._heard(idle)
-            if self._transport is not None and self._transport.get_write_buffer_size() < MAX_UNSENT:
+            if self._transport is not None and _unsent(self._transport) < MAX_UNSENT:
                 self._transport.sendto(data, addr)
 
     def _heard(self, idle: asyncio.Timeout) -> None:
         if not idle.expired():
             idle.reschedule(asyncio.get_running_loop().time() + self._idle_s)
+
+
+def _unsent(transport: asyncio.DatagramTransport) -> int:
+    """Bytes that wait in it; typeshed knows this of streams only."""
+    return cast("asyncio.WriteTransport", transport).get_write_buffer_size()

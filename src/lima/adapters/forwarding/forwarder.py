@@ -13,7 +13,7 @@ class TunnelPortForwarder:
     """All forwards of one instance share one limit of connections."""
 
     def __init__(self, connections: Connections | None = None) -> None:
-        self._connections = connections or Connections()
+        self._connections = Connections() if connections is None else connections
         self._forwards: list[StreamForward | DatagramForward] = []
 
     async def open(self, protocol: PortProtocol, end: HostEnd, dial: Dial) -> StreamForward | DatagramForward:

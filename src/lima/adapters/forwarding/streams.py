@@ -58,6 +58,9 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dia
             await tunnel.close()
     except (GuestAgentError, OSError):
         _reset(writer)
+    except asyncio.CancelledError:
+        _reset(writer)
+        raise
     finally:
         writer.close()
         with contextlib.suppress(OSError):

@@ -7,6 +7,7 @@ from lima.testing.fakes.agents import (
     FakeHostAgentLauncher,
 )
 from lima.testing.fakes.disks import FakeDiskStore
+from lima.testing.fakes.forwards import FakeForward, FakePortForwarder
 from lima.testing.fakes.guest_agent import FakeGuestAgent
 from lima.testing.fakes.guests import FakeHypervisor, FakeNetworkDaemon, FakeTransport
 from lima.testing.fakes.hosts import (
@@ -33,6 +34,7 @@ __all__ = [
     "FakeDiskTool",
     "FakeEventSink",
     "FakeFileRewriter",
+    "FakeForward",
     "FakeGuestAgent",
     "FakeGuestProgressSource",
     "FakeHostAgentClient",
@@ -45,6 +47,7 @@ __all__ = [
     "FakeInstanceStore",
     "FakeNetworkDaemon",
     "FakePortAllocator",
+    "FakePortForwarder",
     "FakeProcessRunner",
     "FakeProcessTable",
     "FakeSeedWriter",
