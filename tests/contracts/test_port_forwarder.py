@@ -269,11 +269,12 @@ async def test_a_socket_that_nobody_listens_on_is_replaced_and_is_ours_alone(ech
     assert os.listdir(os.path.dirname(end.path)) == []
 
 
-async def test_a_folder_that_was_made_for_a_socket_goes_with_it(echo: Echo) -> None:
+async def test_a_folder_that_was_made_for_sockets_goes_with_the_last(echo: Echo) -> None:
     end = echo.world.free_socket()
-    forward = await echo.forwarder.open(TCP, end, echo.dial)
+    await echo.forwarder.open(TCP, end, echo.dial)
+    await echo.forwarder.open(TCP, HostSocket(path=end.path + "2"), echo.dial)
     assert stat.S_IMODE(os.stat(os.path.dirname(end.path)).st_mode) == 0o700
-    await forward.close()
+    await echo.forwarder.close()
     assert not os.path.exists(os.path.dirname(end.path))
 
 

@@ -36,11 +36,6 @@ class DatagramForward(asyncio.DatagramProtocol):
         loop = asyncio.get_running_loop()
         await loop.create_datagram_endpoint(lambda: self, sock=self._listening.socket)
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether it no longer listens."""
-        return self._transport is None
-
     async def close(self) -> None:
         transport, self._transport = self._transport, None
         if transport is not None:

@@ -1,5 +1,9 @@
 """The PortForwarder port on asyncio: this process listens, and each client gets a tunnel."""
 
+import contextlib
+import os
+import weakref
+
 from lima.adapters.forwarding.connections import Connections
 from lima.adapters.forwarding.datagrams import DatagramForward
 from lima.adapters.forwarding.sockets import listen
@@ -14,17 +18,24 @@ class TunnelPortForwarder:
 
     def __init__(self, connections: Connections | None = None) -> None:
         self._connections = Connections() if connections is None else connections
-        self._forwards: list[StreamForward | DatagramForward] = []
+        self._forwards: weakref.WeakSet[StreamForward | DatagramForward] = weakref.WeakSet()
+        """Those that listen: asyncio holds them, and lets go of what is closed."""
+        self._made: set[str] = set()
 
     async def open(self, protocol: PortProtocol, end: HostEnd, dial: Dial) -> StreamForward | DatagramForward:
         kind = StreamForward if protocol is PortProtocol.TCP else DatagramForward
-        forward = kind(listen(protocol, end), dial, self._connections)
+        listening = listen(protocol, end)
+        self._made.update({listening.made} - {""})
+        forward = kind(listening, dial, self._connections)
         await forward.start()
-        self._forwards = [*(one for one in self._forwards if not one.is_closed), forward]
+        self._forwards.add(forward)
         return forward
 
     async def close(self) -> None:
-        forwards, self._forwards = self._forwards, []
-        for forward in forwards:
+        for forward in list(self._forwards):
             await forward.close()
         await self._connections.end()
+        while self._made:
+            # it stays where somebody else has put something
+            with contextlib.suppress(OSError):
+                os.rmdir(self._made.pop())

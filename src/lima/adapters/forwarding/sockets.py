@@ -17,12 +17,12 @@ _TAKEN = frozenset({errno.EADDRINUSE, errno.EMFILE, errno.ENFILE, errno.ENOBUFS,
 
 
 class Listening:
-    """A bound socket. For a unix socket, its file goes with it, and so does a folder that was made for it."""
+    """A bound socket. For a unix socket, its file goes with it; `made` is a folder that was made for it, or empty."""
 
     def __init__(self, bound: socket.socket, *, path: str = "", made: str = "") -> None:
         self.socket = bound
         self._path = path
-        self._made = made
+        self.made = made
         self._inode = os.stat(path).st_ino if path else 0
 
     def forget(self) -> None:
@@ -30,9 +30,6 @@ class Listening:
         with contextlib.suppress(OSError):
             if self._path and os.lstat(self._path).st_ino == self._inode:
                 os.unlink(self._path)
-        with contextlib.suppress(OSError):
-            if self._made:
-                os.rmdir(self._made)
 
 
 def listen(protocol: PortProtocol, end: HostEnd) -> Listening:

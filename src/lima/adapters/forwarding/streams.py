@@ -32,11 +32,6 @@ class StreamForward:
         start = asyncio.start_unix_server if self._listening.socket.family == socket.AF_UNIX else asyncio.start_server
         self._server = await start(self._accept, sock=self._listening.socket, limit=PIECE)
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether it no longer listens."""
-        return self._server is None
-
     async def close(self) -> None:
         server, self._server = self._server, None
         if server is not None:
