@@ -9,7 +9,7 @@
                          · MissingToolError(tools) · UnsupportedCapabilityError
       TransportError     UnreachableError · AuthenticationError · HostKeyMismatchError · RemoteCommandError(exit_code)
       ImageError         DownloadError(unreachable_host) · DigestMismatchError · ImageFormatError · ImageBuildError(log_tail)
-      NetworkError       HostPortTakenError · HostPortRefusedError
+      NetworkError       HostPortError · HostPortTakenError · HostPortRefusedError
       GuestError         RequirementNotMetError · NotReadyError(console_tail) · GuestAgentError · GuestDialError
       CommandError       a command line or a setting that cannot be carried out as it stands
 

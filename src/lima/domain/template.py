@@ -309,8 +309,6 @@ class Template(Model, frozen=True, kw_only=True):
     guest_install_prefix: str | None = None
     probes: tuple[Probe, ...] | None = None
     port_forwards: tuple[PortForward, ...] | None = None
-    port_forward_defaults: bool | None = None
-    """Ours: whether ports that no rule names are forwarded."""
     copy_to_host: tuple[CopyToHost, ...] | None = None
     message: str | None = None
     networks: tuple[Network, ...] | None = None
@@ -327,3 +325,5 @@ class Template(Model, frozen=True, kw_only=True):
     user: UserSection | None = None
     tpm: bool | None = None
     os_opts: dict[str, Any] | None = None
+    port_forward_defaults: bool | None = None
+    """Ours: whether ports that no rule names are forwarded."""
