@@ -133,7 +133,7 @@ def notes(home: Home) -> list[str]:
 
 def events(home: Home) -> list[dict[str, str]]:
     lines = (json.loads(line)["status"] for line in home.read(NAME, "ha.stdout.log").splitlines())
-    return [status["portForward"] for status in lines if "portForward" in status]
+    return [{"hostAddr": "", **status["portForward"]} for status in lines if "portForward" in status]
 
 
 def talk(address: "tuple[str, int] | str", said: bytes) -> bytes:

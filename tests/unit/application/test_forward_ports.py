@@ -228,10 +228,10 @@ async def test_static_ports_are_forwarded_by_ssh_whenever_it_connects(company: C
 
 
 async def test_a_static_port_that_is_taken_is_told_once_and_tried_again(company: Company) -> None:
+    await company.transport.connect()
     for _ in range(3):
         company.transport.fail_next(RemoteCommandError("cannot forward", remote_exit_code=255))
     company.door.ssh(is_up=True)
-    company.transport._is_connected = True
     await company.run(STATIC)
     await company.until(lambda: company.transport.forwards)
     assert [event.type for event in company.told()] == ["failed", "forwarding"]

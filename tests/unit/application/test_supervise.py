@@ -24,6 +24,7 @@ from lima.application.write_seed import WriteSeed
 from lima.domain.boot_facts import BootFacts, decode_boot_facts, encode_boot_facts
 from lima.domain.defaults import Survey
 from lima.domain.errors import HostKeyMismatchError, LaunchFailedError, PortTakenError, StorageError
+from lima.domain.guest_ports import GuestPort, PortProtocol
 from lima.domain.guest_progress import GuestProgress, Stage, StageState
 from lima.domain.image import DiskInfo
 from lima.domain.machine_spec import DiskFormat
@@ -481,6 +482,17 @@ async def test_the_guest_agent_is_attended_as_soon_as_it_opens_its_port(agent: A
     await agent.until(lambda: not agent.guest_agent.is_connected)
     agent.stop.set()
     assert await task == 0
+
+
+async def test_ports_of_the_guest_are_forwarded_until_its_end(agent: Agent) -> None:
+    agent.guest_agent.ports.add(GuestPort(PortProtocol.TCP, "127.0.0.1", 8080))
+    task = await agent.ready()
+    agent.guests[-1].happen(GuestEvent.AGENT_PORT_OPENED)
+    await agent.until(lambda: agent.forwarder.listening)
+    assert agent.events.published[-1].running
+    agent.stop.set()
+    assert await task == 0
+    assert agent.forwarder.listening == {}
 
 
 async def test_a_guest_without_an_agent_is_as_ready_as_any(agent: Agent) -> None:

@@ -44,8 +44,8 @@ class StreamForward:
 
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dial: Dial) -> None:
-    _keep_alive(writer)
     try:
+        _keep_alive(writer)
         tunnel = await dial()
         try:
             await _both(_to_guest(reader, tunnel), _to_host(tunnel, writer))
