@@ -10,6 +10,7 @@ from lima.adapters.filesystem.disks import FilesystemDiskStore
 from lima.adapters.filesystem.instances import FilesystemInstanceStore
 from lima.adapters.filesystem.outbox import LocalHostOutbox
 from lima.adapters.filesystem.summaries import FileSummaryCache
+from lima.adapters.forwarding.forwarder import TunnelPortForwarder
 from lima.adapters.gotemplate.engine import GotplTemplates
 from lima.adapters.guestagent.client import GrpcGuestAgent
 from lima.adapters.hostagent.client import SocketHostAgentClient
@@ -51,6 +52,7 @@ from lima.ports.image_store import DiskTool, FileStore, ImageStore
 from lima.ports.instance_store import InstanceStore
 from lima.ports.name_server import NameServer, SystemNames, UpstreamServers
 from lima.ports.network_daemon import NetworkDaemon
+from lima.ports.port_forwarder import PortForwarder
 from lima.ports.process_runner import ProcessRunner
 from lima.ports.processes import ProcessTable
 from lima.ports.seed_writer import SeedWriter
@@ -82,6 +84,7 @@ INSTANCE_STORES: tuple[type[InstanceStore], ...] = (fakes.FakeInstanceStore, Fil
 NAME_SERVERS: tuple[type[NameServer], ...] = (fakes.FakeNameServer, LoopbackNameServer)
 NETWORK_DAEMONS: tuple[type[NetworkDaemon], ...] = (fakes.FakeNetworkDaemon,)
 PORT_ALLOCATORS: tuple[type[PortAllocator], ...] = (fakes.FakePortAllocator, LoopbackPorts)
+PORT_FORWARDERS: tuple[type[PortForwarder], ...] = (fakes.FakePortForwarder, TunnelPortForwarder)
 PROCESS_RUNNERS: tuple[type[ProcessRunner], ...] = (fakes.FakeProcessRunner, AsyncProcessRunner)
 PROCESS_TABLES: tuple[type[ProcessTable], ...] = (fakes.FakeProcessTable, SystemProcessTable)
 PROGRESS_SOURCES: tuple[type[GuestProgressSource], ...] = (fakes.FakeGuestProgressSource, SocketProgressSource)

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from lima.domain.events import AgentStatus, CloudInitProgress
+from lima.application.bell import Bell
+from lima.domain.events import AgentStatus, CloudInitProgress, PortForwardEvent
 from lima.domain.guest_ports import GuestPort, PortsChanged, after
 from lima.domain.guest_progress import GuestProgress
 from lima.ports.agent_feed import AgentEventLog
@@ -21,6 +22,8 @@ class AgentState:
     agent_was_seen: bool = False
     ports: frozenset[GuestPort] = frozenset()
     """What listened in the guest when its agent last said something."""
+    agent_changed: Bell = field(default_factory=Bell)
+    """Rung whenever the agent comes, speaks of ports, or leaves."""
 
     def booting(self, *, waiting_for: str) -> None:
         """The guest executes; say what its readiness waits for."""
@@ -78,14 +81,30 @@ class AgentState:
         """The guest agent is connected, and says what listens."""
         self.agent_running = self.agent_was_seen = True
         self.ports = after(frozenset(), PortsChanged(added=ports))
+        self.agent_changed.ring()
 
     def ports_changed(self, change: PortsChanged) -> None:
         """The guest agent reports."""
         self.ports = after(self.ports, change)
+        self.agent_changed.ring()
 
     def agent_left(self) -> None:
         """It is no longer connected; what it said stands until it says otherwise."""
         self.agent_running = False
+        self.agent_changed.ring()
+
+    def port_forward(self, event: PortForwardEvent) -> None:
+        """Tell what became of a port."""
+        self.events.publish(
+            AgentStatus(
+                running=self.phase in ("running", "degraded"),
+                degraded=self.phase == "degraded",
+                errors=tuple(self.errors),
+                ssh_local_port=self.ssh_port,
+                port_forward=event,
+                waiting_for=self.waiting_for,
+            )
+        )
 
     def stopping(self) -> None:
         """The guest is being shut down."""

@@ -16,6 +16,7 @@ from lima.application.boot_guest import BootedGuest, BootGuest
 from lima.application.claim_disks import ClaimDisks
 from lima.application.connect_guest import ConnectGuest
 from lima.application.copy_to_host import CopyToHost
+from lima.application.forward_ports import ForwardPorts
 from lima.application.keep_report import ReportKeeper
 from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
@@ -77,6 +78,7 @@ class Supervise:
     boot: BootGuest
     connect: ConnectGuest
     attend: AttendAgent
+    forward: ForwardPorts
     probe: AcceleratorProbe
     progress: GuestProgressSource
     new_hypervisor: Callable[[], Hypervisor]
@@ -120,6 +122,7 @@ class Supervise:
             asyncio.ensure_future(self._yq_steps(life)),
             *([asyncio.ensure_future(self.watch_log(transport, life.provisioned))] if self.watch_log else []),
             asyncio.ensure_future(self._guest_events(life)),
+            asyncio.ensure_future(self.forward(config, transport, life.door, ssh_port=guest.facts.ssh_port)),
         ]
         if not config.plain:
             attending = self.attend(life.door, transport, directory=self.store.directory(name))

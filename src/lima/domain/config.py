@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from lima.domain.image import FileRef, ImageRef
 from lima.domain.machine import Arch, GuestOS
+from lima.domain.template import PortForward
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +189,10 @@ class InstanceConfig:
     provision: tuple[Provision, ...] = ()
     probes: tuple[Probe, ...] = ()
     copy_to_host: tuple[CopyToHost, ...] = ()
+    port_forwards: tuple[PortForward, ...] = ()
+    """Filled, in order; without those that this version cannot honour."""
+    port_forward_defaults: bool = True
+    """Whether ports of the guest's loopback that no rule names are forwarded."""
     ca_certs: CaCerts = field(default_factory=CaCerts)
     qemu: QemuOptions = field(default_factory=QemuOptions)
     minimum_lima_version: str = ""

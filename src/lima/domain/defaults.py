@@ -225,6 +225,8 @@ def _config(filled: Template, facts: HostFacts, *, asked: Template) -> InstanceC
             for item in filled.copy_to_host or ()
             if not copy_problem(item)
         ),
+        port_forwards=tuple(rule for rule in filled.port_forwards or () if not rule.reverse),
+        port_forward_defaults=filled.port_forward_defaults is not False,
         ca_certs=CaCerts(
             remove_defaults=bool(certs.remove_defaults),
             files=tuple(absolute_path(path, facts) for path in certs.files or ()),

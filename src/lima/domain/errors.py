@@ -9,7 +9,7 @@
                          · MissingToolError(tools) · UnsupportedCapabilityError
       TransportError     UnreachableError · AuthenticationError · HostKeyMismatchError · RemoteCommandError(exit_code)
       ImageError         DownloadError(unreachable_host) · DigestMismatchError · ImageFormatError · ImageBuildError(log_tail)
-      NetworkError
+      NetworkError       HostPortError · HostPortTakenError · HostPortRefusedError
       GuestError         RequirementNotMetError · NotReadyError(console_tail) · GuestAgentError · GuestDialError
       CommandError       a command line or a setting that cannot be carried out as it stands
 
@@ -265,6 +265,18 @@ class ImageBuildError(ImageError):
 
 class NetworkError(LimaError):
     """A host network or its daemon."""
+
+
+class HostPortError(NetworkError):
+    """An address of this host cannot be listened on."""
+
+
+class HostPortTakenError(HostPortError):
+    """Somebody else has it; it may become free."""
+
+
+class HostPortRefusedError(HostPortError):
+    """It is not ours to have: a privileged port, an address that this host does not have."""
 
 
 class GuestError(LimaError):

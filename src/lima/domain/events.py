@@ -19,6 +19,16 @@ class CloudInitProgress(Model, frozen=True, kw_only=True):
     active: bool = False
 
 
+class PortForwardEvent(Model, frozen=True, kw_only=True):
+    """What became of a port of the guest. `type`: `forwarding`, `not-forwarding`, `stopping`, `failed`."""
+
+    type: str
+    protocol: str = ""
+    guest_addr: str = ""
+    host_addr: str = ""
+    error: str = ""
+
+
 class AgentStatus(Model, frozen=True, kw_only=True):
     """The `status` of an event. Invariants: degraded implies running, exiting implies not running."""
 
@@ -30,6 +40,7 @@ class AgentStatus(Model, frozen=True, kw_only=True):
     """Ours: what to do about `errors`."""
     ssh_local_port: int = msgspec.field(default=0, name="sshLocalPort")
     cloud_init_progress: CloudInitProgress | None = None
+    port_forward: PortForwardEvent | None = None
     stage: GuestProgress | None = None
     """Ours: where the guest is, relayed from its progress port."""
     waiting_for: str = ""

@@ -22,6 +22,9 @@ class HostSocket:
 
     path: str
 
+    def __str__(self) -> str:
+        return self.path
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostPort:
@@ -29,6 +32,10 @@ class HostPort:
 
     ip: str
     port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.ip}]" if ":" in self.ip else self.ip
+        return f"{host}:{self.port}"
 
 
 HostEnd = HostSocket | HostPort

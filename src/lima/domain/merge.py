@@ -61,6 +61,7 @@ def merge(template: Template, *, default: Template | None = None, override: Temp
         guest_install_prefix=scalar("guest_install_prefix"),
         probes=joined("probes"),
         port_forwards=joined("port_forwards"),
+        port_forward_defaults=scalar("port_forward_defaults"),
         copy_to_host=joined("copy_to_host"),
         message=template.message,
         networks=in_turn("networks"),

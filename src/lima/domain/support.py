@@ -31,7 +31,6 @@ def _beyond_this_version(template: Template) -> Iterator[Problem]:
         "os": template.os not in (None, GuestOS.LINUX),
         "mounts": template.mounts,
         "mountInotify": template.mount_inotify,
-        "portForwards": template.port_forwards,
         "networks": template.networks,
         "rosetta.enabled": rosetta and rosetta.enabled,
         "nestedVirtualization": template.nested_virtualization,
@@ -41,6 +40,9 @@ def _beyond_this_version(template: Template) -> Iterator[Problem]:
     if template.vm_type not in (None, "qemu"):
         message = f"{quote(template.vm_type or '')} is {_NOT_YET}; `qemu` is, on every host"
         yield Problem(path="vmType", message=message)
+    for index, rule in enumerate(template.port_forwards or ()):
+        if rule.reverse:
+            yield Problem(path=f"portForwards[{index}].reverse", message=_NOT_YET)
     for index, step in enumerate(template.provision or ()):
         if step.mode == "yq" and step.format not in ("auto", *FORMATS):
             known = ", ".join(FORMATS)

@@ -325,3 +325,5 @@ class Template(Model, frozen=True, kw_only=True):
     user: UserSection | None = None
     tpm: bool | None = None
     os_opts: dict[str, Any] | None = None
+    port_forward_defaults: bool | None = None
+    """Ours: whether ports that no rule names are forwarded."""

@@ -49,8 +49,8 @@ class Transport(Protocol):
         ...
 
     async def forward(self, local: str, remote: str) -> None:
-        """A unix socket of this host that leads to one in the guest, over the shared connection and for its life. What
-        lies at `local` is replaced, and so is an earlier forward of it.
+        """An address of this host that leads to one in the guest, over the shared connection and for its life. Each is
+        the path of a unix socket or `IP:PORT`. A socket at `local` is replaced, and so is an earlier forward of it.
 
         Raises:
             RemoteCommandError: the connection stands, and the forward was refused.

@@ -182,14 +182,17 @@ def supervise(
     log: EventSink,
     shows_log: bool = False,
 ) -> Supervise:
+    from lima.adapters.forwarding.forwarder import TunnelPortForwarder
     from lima.application.answer_yq import AnswerYq
     from lima.application.attend_agent import AttendAgent
     from lima.application.copy_to_host import CopyToHost
+    from lima.application.forward_ports import ForwardPorts
     from lima.application.serve_names import ServeNames
     from lima.application.supervise import Supervise
     from lima.application.watch_boot_log import WatchBootLog
 
     attend = AttendAgent(agent=guest_agent, clock=the_clock, state=state, log=log)
+    forward = ForwardPorts(agent=guest_agent, forwarder=TunnelPortForwarder(), clock=the_clock, state=state, log=log)
     return Supervise(
         store=instances,
         clock=the_clock,
@@ -200,6 +203,7 @@ def supervise(
         boot=boot,
         connect=connect,
         attend=attend,
+        forward=forward,
         probe=probe,
         progress=progress,
         new_hypervisor=new_hypervisor,

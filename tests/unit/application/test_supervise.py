@@ -14,6 +14,7 @@ from lima.application.claim_disks import ClaimDisks
 from lima.application.connect_guest import ConnectGuest
 from lima.application.copy_to_host import CopyToHost
 from lima.application.find_disk_use import FindDiskUse
+from lima.application.forward_ports import ForwardPorts
 from lima.application.plan_machine import PlanMachine
 from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
@@ -24,6 +25,7 @@ from lima.application.write_seed import WriteSeed
 from lima.domain.boot_facts import BootFacts, decode_boot_facts, encode_boot_facts
 from lima.domain.defaults import Survey
 from lima.domain.errors import HostKeyMismatchError, LaunchFailedError, NetworkError, PortTakenError, StorageError
+from lima.domain.guest_ports import GuestPort, PortProtocol
 from lima.domain.guest_progress import GuestProgress, Stage, StageState
 from lima.domain.hostnames import HostNames, NameServerPorts
 from lima.domain.image import DiskInfo
@@ -56,6 +58,7 @@ class Agent:
     outbox: fakes.FakeHostOutbox = field(default_factory=fakes.FakeHostOutbox)
     shows_log: bool = False
     guest_agent: fakes.FakeGuestAgent = field(default_factory=fakes.FakeGuestAgent)
+    forwarder: fakes.FakePortForwarder = field(default_factory=fakes.FakePortForwarder)
     seeds: fakes.FakeSeedWriter = field(default_factory=fakes.FakeSeedWriter)
     loopback: set[tuple[str, int]] = field(default_factory=set)
     name_servers: list[fakes.FakeNameServer] = field(default_factory=list)
@@ -114,6 +117,10 @@ class Agent:
                 make_transport=lambda _target, _options: self.transport,
             ),
             attend=AttendAgent(agent=lambda: self.guest_agent, clock=self.clock, state=self.state, log=self.log),
+            forward=ForwardPorts(
+                agent=lambda: self.guest_agent, forwarder=self.forwarder, clock=self.clock, state=self.state,
+                log=self.log,
+            ),
             probe=self.probe, progress=self.progress, new_hypervisor=self.hypervisor, state=self.state, log=self.log,
             names=ServeNames(new_server=self.name_server, log=self.log),
             answer_yq=AnswerYq(rewriter=self.yq, clock=self.clock, log=self.log),
@@ -605,6 +612,17 @@ async def test_the_guest_agent_is_attended_as_soon_as_it_opens_its_port(agent: A
     await agent.until(lambda: not agent.guest_agent.is_connected)
     agent.stop.set()
     assert await task == 0
+
+
+async def test_ports_of_the_guest_are_forwarded_until_its_end(agent: Agent) -> None:
+    agent.guest_agent.ports.add(GuestPort(PortProtocol.TCP, "127.0.0.1", 8080))
+    task = await agent.ready()
+    agent.guests[-1].happen(GuestEvent.AGENT_PORT_OPENED)
+    await agent.until(lambda: agent.forwarder.listening)
+    assert agent.events.published[-1].running
+    agent.stop.set()
+    assert await task == 0
+    assert agent.forwarder.listening == {}
 
 
 async def test_a_guest_without_an_agent_is_as_ready_as_any(agent: Agent) -> None:

@@ -211,8 +211,18 @@ def test_plain_mode_switches_off_what_it_must() -> None:
             "portForwards": [{"guestPort": 80}, {"guestPort": 81, "static": True}],
         }
     )
-    assert resolution.for_start().timezone == ""
-    assert [str(problem) for problem in resolution.unsupported] == ["portForwards: not supported by this version yet"]
+    config = resolution.for_start()
+    assert config.timezone == ""
+    assert [rule.guest_port for rule in config.port_forwards] == [81]
+    assert resolution.unsupported == ()
+
+
+def test_a_rule_that_cannot_be_honoured_yet_is_left_out_of_an_instance_that_has_it() -> None:
+    reverse = {"guestSocket": "/run/g.sock", "hostSocket": "/run/h.sock", "reverse": True}
+    resolution = _resolve({"portForwards": [reverse, {"guestPort": 80}], "portForwardDefaults": False})
+    config = resolution.for_start()
+    assert [rule.guest_port for rule in config.port_forwards] == [80]
+    assert not config.port_forward_defaults
 
 
 def test_the_old_place_of_cpu_types_still_works_with_a_warning() -> None:

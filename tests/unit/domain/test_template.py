@@ -60,6 +60,8 @@ def test_fields_have_upstreams_names_in_upstreams_order() -> None:
         "user",
         "tpm",
         "osOpts",
+        # ours
+        "portForwardDefaults",
     ]
 
 

@@ -212,7 +212,10 @@ def test_a_key_is_no_pattern() -> None:
         ({"os": "FreeBSD"}, "os"),
         ({"mounts": [{"location": "~"}]}, "mounts"),
         ({"mountInotify": True}, "mountInotify"),
-        ({"portForwards": [{"guestPort": 80}]}, "portForwards"),
+        (
+            {"portForwards": [{"guestSocket": "/g", "hostSocket": "/h", "reverse": True}]},
+            "portForwards[0].reverse",
+        ),
         ({"networks": [{"lima": "shared"}]}, "networks"),
         ({"rosetta": {"enabled": True}}, "rosetta.enabled"),
         ({"nestedVirtualization": True}, "nestedVirtualization"),
@@ -276,7 +279,13 @@ def test_a_policy_that_cannot_be_kept_is_a_problem(step: dict[str, str], message
     "data",
     [
         {},
-        {"mounts": [], "networks": [], "portForwards": None, "containerd": {"user": False}, "tpm": False},
+        {
+            "mounts": [],
+            "networks": [],
+            "portForwards": [{"guestPort": 80}],
+            "containerd": {"user": False},
+            "tpm": False,
+        },
         {"plain": True, "mounts": [{"location": "~"}], "containerd": {"user": True}},
         {"hostResolver": {"enabled": True, "hosts": {}}, "rosetta": {"enabled": False}},
     ],

@@ -126,8 +126,9 @@ class OpensshTransport:
         async with self._forwarding:
             mapping = f"{local}:{remote}"
             await self._control("cancel", "-L", mapping)  # refused where there is none
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(local)
+            if local.startswith("/"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(local)
             done = await self._control("forward", "-L", mapping)
         if done.exit_code != 0:
             raise RemoteCommandError(

@@ -8,6 +8,7 @@ class TestQemu(HypervisorContract):
 """
 
 from lima.testing.contracts.disks import DiskStoreContract
+from lima.testing.contracts.forwards import PortForwarderContract
 from lima.testing.contracts.guest_agent import GuestAgentContract
 from lima.testing.contracts.guests import HypervisorContract, NetworkDaemonContract, TransportContract
 from lima.testing.contracts.hosts import (
@@ -55,6 +56,7 @@ __all__ = [
     "NameServerContract",
     "NetworkDaemonContract",
     "PortAllocatorContract",
+    "PortForwarderContract",
     "ProcessRunnerContract",
     "ProcessTableContract",
     "SeedWriterContract",

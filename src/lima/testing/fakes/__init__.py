@@ -7,6 +7,7 @@ from lima.testing.fakes.agents import (
     FakeHostAgentLauncher,
 )
 from lima.testing.fakes.disks import FakeDiskStore
+from lima.testing.fakes.forwards import FakeForward, FakePortForwarder
 from lima.testing.fakes.guest_agent import FakeGuestAgent
 from lima.testing.fakes.guests import FakeHypervisor, FakeNetworkDaemon, FakeTransport
 from lima.testing.fakes.hosts import (
@@ -34,6 +35,7 @@ __all__ = [
     "FakeDiskTool",
     "FakeEventSink",
     "FakeFileRewriter",
+    "FakeForward",
     "FakeGuestAgent",
     "FakeGuestProgressSource",
     "FakeHostAgentClient",
@@ -47,6 +49,7 @@ __all__ = [
     "FakeNameServer",
     "FakeNetworkDaemon",
     "FakePortAllocator",
+    "FakePortForwarder",
     "FakeProcessRunner",
     "FakeProcessTable",
     "FakeSeedWriter",

@@ -127,6 +127,7 @@ class FakeTransport(Failing):
     async def forward(self, local: str, remote: str) -> None:
         if not self._is_connected:
             raise UnreachableError("the connection is gone")
+        self._maybe_fail()
         self.forwards[local] = remote
 
     async def close(self) -> None:

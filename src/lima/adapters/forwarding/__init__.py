@@ -1,0 +1,1 @@
+"""Listeners of this host whose clients are carried into the guest."""

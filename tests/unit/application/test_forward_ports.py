@@ -1,0 +1,253 @@
+"""Ports of the guest are forwarded as they come and go, whatever becomes of the agent and the host's ports."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from lima.application import forward_ports
+from lima.application.agent_door import AgentDoor
+from lima.application.agent_state import AgentState
+from lima.application.forward_ports import BURST, ForwardPorts
+from lima.domain.config import InstanceConfig, User
+from lima.domain.errors import HostPortRefusedError, RemoteCommandError
+from lima.domain.events import PortForwardEvent
+from lima.domain.forwarding import HostEnd, HostPort, HostSocket
+from lima.domain.guest_ports import GuestPort, PortProtocol, PortsChanged
+from lima.domain.machine import Arch, GuestOS
+from lima.domain.progress import Level, Note
+from lima.domain.template import PortForward
+from lima.ports.guest_agent import GuestSocket
+from lima.testing import fakes
+
+TCP, UDP = PortProtocol.TCP, PortProtocol.UDP
+WEB = GuestPort(TCP, "127.0.0.1", 8080)
+EVERYWHERE = GuestPort(TCP, "0.0.0.0", 8080)
+DNS = GuestPort(UDP, "127.0.0.1", 5300)
+
+
+def host(port: int) -> HostPort:
+    return HostPort(ip="127.0.0.1", port=port)
+
+
+class Company:
+    """A guest with an agent, and what forwards its ports."""
+
+    def __init__(self) -> None:
+        self.agent = fakes.FakeGuestAgent()
+        self.forwarder = fakes.FakePortForwarder()
+        self.clock = fakes.FakeClock()
+        self.log = fakes.FakeEventSink()
+        self.events = fakes.FakeAgentEventLog()
+        self.state = AgentState(events=self.events)
+        self.transport = fakes.FakeTransport()
+        self.door = AgentDoor()
+
+    async def run(self, *forwards: PortForward, defaults: bool = True, plain: bool = False) -> None:
+        forward = ForwardPorts(
+            agent=lambda: self.agent, forwarder=self.forwarder, clock=self.clock, state=self.state, log=self.log
+        )
+        config = InstanceConfig(
+            os=GuestOS.LINUX, arch=Arch.X86_64, vm_type="qemu", cpus=1, memory_bytes=1, disk_bytes=1, images=(),
+            user=User(name="u", uid=1, comment="", home="/h", shell="/s"), port_forwards=forwards,
+            port_forward_defaults=defaults, plain=plain,
+        )  # fmt: skip
+        self.task = asyncio.ensure_future(forward(config, self.transport, self.door, ssh_port=60022))
+        await asyncio.sleep(0)
+
+    async def agent_comes(self, *ports: GuestPort) -> None:
+        self.agent.ports.update(ports)
+        await self.agent.connect("/fake")
+        self.state.agent_answers(await self.agent.listening())
+
+    def agent_leaves(self) -> None:
+        self.agent.die()
+        self.agent.answers = True
+        self.state.agent_left()
+
+    def report(self, *, added: tuple[GuestPort, ...] = (), removed: tuple[GuestPort, ...] = ()) -> None:
+        self.agent.ports = (self.agent.ports | set(added)) - set(removed)
+        self.state.ports_changed(PortsChanged(added=added, removed=removed))
+
+    def listening(self) -> set[tuple[PortProtocol, HostEnd]]:
+        return set(self.forwarder.listening)
+
+    def told(self) -> list[PortForwardEvent]:
+        return [status.port_forward for status in self.events.published if status.port_forward is not None]
+
+    async def until(self, condition: object) -> None:
+        assert callable(condition)
+        for _ in range(2000):
+            if condition():
+                return
+            assert not self.task.done(), self.task.result()
+            await asyncio.sleep(0.001)
+        raise AssertionError(f"never: {self.log.notes} {self.forwarder.listening}")
+
+
+@pytest.fixture
+async def company(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Company]:
+    monkeypatch.setattr(forward_ports, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(forward_ports, "LAST_PAUSE_S", 0.002)
+    monkeypatch.setattr(forward_ports, "DIAL_WAIT_S", 0.2)
+    company = Company()
+    yield company
+    company.task.cancel()
+    await asyncio.gather(company.task, return_exceptions=True)
+    assert company.listening() == set()
+
+
+async def test_ports_come_and_go_with_the_guests(company: Company) -> None:
+    await company.run()
+    await company.agent_comes(WEB)
+    await company.until(lambda: company.listening() == {(TCP, host(8080))})
+    company.report(added=(DNS,), removed=(WEB,))
+    await company.until(lambda: company.listening() == {(UDP, host(5300))})
+    assert await company.forwarder.say(UDP, host(5300), b"hello") == [b"hello"]
+    assert company.log.notes == [
+        "Forwarding TCP from 127.0.0.1:8080 to 127.0.0.1:8080",
+        "Stopping forwarding TCP from 127.0.0.1:8080 to 127.0.0.1:8080",
+        "Forwarding UDP from 127.0.0.1:5300 to 127.0.0.1:5300",
+    ]
+    assert [event.type for event in company.told()] == ["forwarding", "stopping", "forwarding"]
+    assert company.told()[0] == PortForwardEvent(
+        type="forwarding", protocol="tcp", guest_addr="127.0.0.1:8080", host_addr="127.0.0.1:8080"
+    )
+
+
+async def test_ports_that_stay_in_the_guest_are_told_once(company: Company) -> None:
+    await company.run(defaults=False)
+    await company.agent_comes(WEB)
+    await company.until(lambda: company.log.notes)
+    company.report(added=(DNS,))
+    await company.until(lambda: len(company.log.notes) == 2)
+    assert company.log.notes == ["Not forwarding TCP 127.0.0.1:8080", "Not forwarding UDP 127.0.0.1:5300"]
+    assert company.told()[0] == PortForwardEvent(type="not-forwarding", protocol="tcp", guest_addr="127.0.0.1:8080")
+
+
+async def test_a_taken_port_is_told_once_and_had_when_it_is_free(company: Company) -> None:
+    company.forwarder.taken.add((TCP, host(8080)))
+    await company.run()
+    await company.agent_comes(WEB)
+    await company.until(lambda: company.forwarder.attempts > 5)
+    (event,) = company.told()
+    assert (event.type, event.error) == ("failed", "cannot listen on 127.0.0.1:8080: Address already in use")
+    assert [note.level for note in company.log.events if isinstance(note, Note)] == [Level.WARNING]
+    company.forwarder.taken.clear()
+    await company.until(lambda: company.listening() == {(TCP, host(8080))})
+    assert company.told()[-1].type == "forwarding"
+
+
+async def test_a_taken_port_that_nobody_wants_any_more_is_left_alone(company: Company) -> None:
+    company.forwarder.taken.add((TCP, host(8080)))
+    await company.run()
+    await company.agent_comes(WEB)
+    await company.until(lambda: company.forwarder.attempts)
+    company.report(removed=(WEB,))
+    await asyncio.sleep(0.01)
+    attempts = company.forwarder.attempts
+    await asyncio.sleep(0.01)
+    assert company.forwarder.attempts == attempts
+    assert [event.type for event in company.told()] == ["failed"]
+
+
+async def test_a_port_that_this_host_refuses_is_not_asked_for_again(company: Company) -> None:
+    company.forwarder.fail_next(HostPortRefusedError("cannot listen on 127.0.0.1:8080: Permission denied"))
+    await company.run()
+    await company.agent_comes(WEB)
+    await company.until(lambda: company.log.notes)
+    company.report(added=(DNS,))
+    await company.until(lambda: company.listening() == {(UDP, host(5300))})
+    assert company.forwarder.attempts == 2
+    first = company.log.events[0]
+    assert isinstance(first, Note)
+    assert first.level is Level.INFO
+    assert first.message.endswith("Permission denied")
+
+
+async def test_a_program_that_moves_to_another_address_keeps_its_place(company: Company) -> None:
+    await company.run()
+    await company.agent_comes(WEB)
+    await company.until(company.listening)
+    company.report(added=(EVERYWHERE,), removed=(WEB,))
+    await asyncio.sleep(0.01)
+    assert await company.forwarder.say(TCP, host(8080), b"hello") == [b"hello"]
+    assert company.forwarder.attempts == 1
+
+
+async def test_while_the_agent_is_away_clients_wait_for_it_shortly(company: Company) -> None:
+    await company.run()
+    await company.agent_comes(WEB)
+    await company.until(company.listening)
+    company.agent_leaves()
+    assert company.listening()
+    with pytest.raises(ConnectionError, match="away"):
+        await company.forwarder.say(TCP, host(8080), b"hello")
+    client = asyncio.ensure_future(company.forwarder.say(TCP, host(8080), b"hello"))
+    await asyncio.sleep(0.01)
+    await company.agent_comes(WEB)
+    assert await client == [b"hello"]
+
+
+async def test_a_client_of_a_port_that_is_gone_is_cut_off(company: Company) -> None:
+    await company.run()
+    await company.agent_comes(WEB)
+    await company.until(company.listening)
+    dial = company.forwarder.listening[TCP, host(8080)]
+    company.report(removed=(WEB,))
+    await company.until(lambda: not company.listening())
+    company.forwarder.listening[TCP, host(8080)] = dial
+    with pytest.raises(ConnectionError, match="any more"):
+        await company.forwarder.say(TCP, host(8080), b"hello")
+    company.forwarder.listening.clear()
+
+
+async def test_a_socket_of_the_guest_is_forwarded_from_the_time_the_agent_is_there(company: Company) -> None:
+    end = HostSocket(path="/h/docker.sock")
+    company.agent.sockets.add(GuestSocket("/run/docker.sock"))
+    await company.run(PortForward(guest_socket="/run/docker.sock", host_socket=end.path))
+    assert company.listening() == set()
+    await company.agent_comes()
+    await company.until(lambda: company.listening() == {(TCP, end)})
+    assert await company.forwarder.say(TCP, end, b"hello") == [b"hello"]
+
+
+STATIC = PortForward(guest_port_range=(80, 80), host_port_range=(8080, 8080), static=True)
+
+
+async def test_static_ports_are_forwarded_by_ssh_whenever_it_connects(company: Company) -> None:
+    await company.run(STATIC, plain=True)
+    for _ in range(2):
+        await company.transport.connect()
+        company.door.ssh(is_up=True)
+        await company.until(lambda: company.transport.forwards == {"127.0.0.1:8080": "127.0.0.1:80"})
+        company.transport.lose()
+        company.door.ssh(is_up=False)
+    assert company.listening() == set()
+    assert [event.type for event in company.told()] == ["forwarding", "forwarding"]
+
+
+async def test_a_static_port_that_is_taken_is_told_once_and_tried_again(company: Company) -> None:
+    await company.transport.connect()
+    for _ in range(3):
+        company.transport.fail_next(RemoteCommandError("cannot forward", remote_exit_code=255))
+    company.door.ssh(is_up=True)
+    await company.run(STATIC)
+    await company.until(lambda: company.transport.forwards)
+    assert [event.type for event in company.told()] == ["failed", "forwarding"]
+
+
+async def test_rules_that_come_to_nothing_are_told(company: Company) -> None:
+    await company.run(PortForward(static=True, guest_port_range=(53, 53), proto="udp"), plain=True)
+    await company.until(lambda: company.log.notes)
+    assert company.log.notes[0].startswith("Not forwarding UDP 127.0.0.1:53: ")
+
+
+async def test_a_guest_that_opens_ports_for_ever_is_not_spoken_of_for_ever(company: Company) -> None:
+    await company.run()
+    await company.agent_comes(*(GuestPort(TCP, "127.0.0.1", 2000 + number) for number in range(BURST + 50)))
+    await company.until(lambda: len(company.listening()) == BURST + 50)
+    assert len(company.log.notes) == len(company.told()) == BURST
+    company.clock.now += 1
+    company.report(removed=(GuestPort(TCP, "127.0.0.1", 2000),))
+    await company.until(lambda: len(company.log.notes) == BURST + 1)
