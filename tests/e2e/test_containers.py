@@ -66,5 +66,5 @@ def test_a_published_port_is_reported_while_the_container_runs(engine: tuple[Hom
     guest(f"{command} run -d --name web -p {PORT}:80 box /bin/httpd -f -p 80 -h /www")
     wait_for(lambda: ("tcp", PORT) in reported(home, name), seconds=5, what="the published port is reported")
     assert "hello from a container" in home.ok("shell", name, "python3", "-c", FETCH).out
-    guest(f"{command} rm -f -t 1 web")
+    guest(f"{command} kill web && {command} rm -f web")
     wait_for(lambda: ("tcp", PORT) not in reported(home, name), seconds=10, what="the port is gone")
