@@ -204,3 +204,38 @@ def test_a_changed_parameter_runs_the_step_that_asks_for_it(whole: Home) -> None
         "hello there",
         "good bye",
     ]
+
+
+PLAIN = """\
+base: template:default
+plain: true
+env:
+  FRUIT: apple
+param:
+  greeting: "hello there"
+provision:
+- mode: boot
+  script: echo "$PARAM_greeting" >/var/lib/from-boot
+- mode: dependency
+  script: echo never >/var/lib/from-dependency
+- mode: data
+  path: /etc/plain.conf
+  content: data
+- mode: system
+  script: echo "$PARAM_greeting" >/var/lib/from-system
+- mode: user
+  script: echo "$PARAM_greeting" >"$HOME/from-user"
+"""
+
+
+@pytest.mark.e2e_all
+def test_a_plain_guest_has_the_users_steps_and_nothing_of_ours(home: Home) -> None:
+    home.ok("start", "--tty=false", f"--name={NAME}", "-", stdin=PLAIN.encode(), timeout=COLD_S)
+    marks = "cat /var/lib/from-boot /etc/plain.conf /var/lib/from-system /home/lima.guest/from-user"
+    assert guest(home, marks).splitlines() == ["hello there", "data" + "hello there", "hello there"]
+    assert guest(home, "ls /var/lib/from-dependency /run/lima-ssh-ready 2>/dev/null || :") == ""
+    assert guest(home, "ls /var/log/lima/boot") == ""
+    assert guest(home, "test -e /usr/local/bin/lima-guestagent && echo there || echo none") == "none"
+    assert guest(home, "grep -c LIMA-START /etc/environment || :") == "0"
+    assert "host.lima.internal" not in guest(home, "cat /etc/hosts")
+    assert "No guest agent answers" not in home.read(NAME, "ha.stderr.log")
