@@ -195,6 +195,7 @@ def test_times_of_files_are_replayed(guest: Guest, client: Client) -> None:
     assert guest.run("stat -c %Y /tmp/replayed") == "1600000000"
 
 
+@pytest.mark.e2e_all
 def test_idle_it_stays_within_its_budget(guest: Guest, client: Client) -> None:
     events = client.events()
     guest.run("true")

@@ -8,7 +8,8 @@ import pytest
 
 from tests.e2e.conftest import COLD_S, REPO, Home, fresh_home
 
-pytestmark = [pytest.mark.guest, pytest.mark.needs_qemu]
+# CI looks at the same things in test_whole_guest.py; here each step is looked at by itself
+pytestmark = [pytest.mark.guest, pytest.mark.needs_qemu, pytest.mark.e2e_all]
 
 with open(os.path.join(REPO, "tests", "data", "certificates", "authority.pem"), encoding="ascii") as file:
     AUTHORITY = file.read()
@@ -175,7 +176,6 @@ OPENRC = {
 }
 
 
-@pytest.mark.e2e_all
 def test_a_guest_that_openrc_starts_is_provisioned(home: Home) -> None:
     home.ok("create", "--name=rc", "-", stdin=json.dumps(OPENRC).encode(), timeout=COLD_S)
     home.ok("start", "--tty=false", "rc", timeout=COLD_S)
