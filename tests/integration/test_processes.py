@@ -1,6 +1,7 @@
 """Processes by identity: real ones, zombies, and ones that took another's number."""
 
 import asyncio
+import fcntl
 import os
 import pathlib
 import select
@@ -206,3 +207,43 @@ def test_the_boot_id_is_the_kernels(child: "subprocess.Popen[bytes]", monkeypatc
     without = SystemProcessTable().identify(child.pid)
     assert without is not None
     assert without.boot_id == ""
+
+
+_HEADLESS = """\
+import ctypes, fcntl, os, sys, threading
+
+lock = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+fcntl.flock(lock, fcntl.LOCK_EX)
+
+def last():
+    os.read(0, 1)
+    os._exit(0)
+
+print("ready", flush=True)
+os.read(0, 1)
+threading.Thread(target=last).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what becomes of the first thread is Linux's")
+async def test_a_process_is_gone_when_its_last_thread_is(tmp_path: pathlib.Path) -> None:
+    processes, lock = SystemProcessTable(), str(tmp_path / "lock")
+    argv = [sys.executable, "-c", _HEADLESS, lock]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdin is not None
+        assert child.stdout.readline() == b"ready\n"
+        process = processes.identify(child.pid)
+        assert process is not None
+        child.stdin.write(b".")
+        child.stdin.flush()
+        while processes.is_alive(process):
+            await asyncio.sleep(0.01)
+        gone = asyncio.ensure_future(processes.wait_gone(process, timeout_s=10))
+        await asyncio.sleep(0.05)
+        assert not gone.done(), "its lock is still held"
+        child.stdin.close()
+        assert await gone
+        with open(lock) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

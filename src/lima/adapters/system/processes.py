@@ -85,16 +85,22 @@ class SystemProcessTable:
         descriptor = _open_pidfd(process.pid)
         try:
             async with asyncio.timeout(timeout_s):
-                if descriptor is None or not self.is_alive(process):
-                    await self._poll_until_gone(process)
-                else:
+                if descriptor is not None and self._is_this(process):
+                    # to the end of its last thread: one whose first thread is dead already may still hold locks
                     await _readable(descriptor)
+                else:
+                    await self._poll_until_gone(process)
         except TimeoutError:
             return not self.is_alive(process)
         finally:
             if descriptor is not None:
                 os.close(descriptor)
         return True
+
+    def _is_this(self, process: ProcessIdentity) -> bool:
+        """Whether the pid still means this process, dead or alive."""
+        ticks = self._start_ticks(process.pid, dead_too=True)
+        return ticks == process.start_ticks and self._boot_id() == process.boot_id
 
     async def _poll_until_gone(self, process: ProcessIdentity) -> None:
         import asyncio
@@ -104,7 +110,7 @@ class SystemProcessTable:
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LAST_POLL_S)
 
-    def _start_ticks(self, pid: int) -> int | None:
+    def _start_ticks(self, pid: int, *, dead_too: bool = False) -> int | None:
         if not self._has_proc:
             return _psutil_start(pid)
         try:
@@ -114,7 +120,7 @@ class SystemProcessTable:
             return None
         # the name in parentheses may hold anything, even parentheses; the fields after it do not
         fields = content[content.rfind(b")") + 1 :].split()
-        if len(fields) < 20 or fields[0] in _DEAD_STATES:
+        if len(fields) < 20 or (fields[0] in _DEAD_STATES and not dead_too):
             return None
         return int(fields[19])
 
