@@ -5,6 +5,10 @@
 # A disk is formatted only when it is blank: no partition table, no signature, zeros in its first and last MiB. The
 # partition is called `lima-formatting` until its file system is complete, so that a boot that was cut off in between
 # is finished by the next one, and nothing else is ever written over.
+#
+# The whole of it happens under a lock of the device. udev reads the partition table again whenever somebody has
+# written to a disk, and the partition is gone for that moment; it keeps away from a disk that is locked, and after
+# the lock the partition is in use and stays (systemd: Locking Block Device Access).
 set -eu
 set -f # fsArgs are words, no patterns
 
@@ -28,6 +32,15 @@ is_blank() {
 	blkid -p "$device" >/dev/null 2>&1 || found=$?
 	# 2: nothing found. Whatever else it says is a reason to keep away.
 	[ "$found" -eq 2 ] && zeros 0 && zeros "$(($(sectors "$device") - 2048))"
+}
+
+# A node may be made by mdev or udev a moment after the kernel knows of the partition.
+partition_appears() {
+	tries=0
+	while [ ! -e "$part" ] && [ "$tries" -lt 50 ]; do
+		sleep 0.1
+		tries=$((tries + 1))
+	done
 }
 
 file_system() {
@@ -55,9 +68,7 @@ format_if_blank() {
 	if [ ! -e "$part" ] && is_blank; then
 		echo "$device is blank: it gets a partition and $fstype"
 		echo 'name=lima-formatting' | sfdisk -q --label gpt "$device"
-		if command -v udevadm >/dev/null 2>&1; then
-			udevadm settle
-		fi
+		partition_appears
 	fi
 	if [ -e "$part" ] && [ "$(sfdisk --part-label "$device" 1 2>/dev/null)" = lima-formatting ]; then
 		make_file_system
@@ -127,7 +138,12 @@ if [ $# -eq 1 ]; then
 fi
 failed=0 index=0
 while [ "$index" -lt "${LIMA_CIDATA_DISKS:-0}" ]; do
-	"$0" "$index" || failed=1
+	device=/dev/$(variable DEVICE)
+	if [ -e "$device" ] && command -v flock >/dev/null 2>&1; then
+		flock "$device" "$0" "$index" || failed=1
+	else
+		"$0" "$index" || failed=1
+	fi
 	index=$((index + 1))
 done
 exit "$failed"

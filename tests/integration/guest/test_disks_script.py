@@ -11,11 +11,16 @@ SFDISK = r"""
 set -eu
 case "$*" in
 *'--part-label /dev/vdb 1') cat /table-name ;;
-*'--part-label /dev/vdb 1 '*) for last; do :; done; echo "$last" >/table-name ;;
+*'--part-label /dev/vdb 1 '*)
+	for last; do :; done
+	echo "$last" >/table-name
+	reread
+	;;
 *'--label gpt /dev/vdb')
 	sed 's/name=//' >/table-name
 	printf 'EFI PART' | dd of=/dev/vdb bs=512 seek=1 conv=notrunc 2>/dev/null
 	truncate -s 30M /dev/vdb1
+	reread
 	mkdir -p /sys/class/block/vdb1
 	echo 2048 >/sys/class/block/vdb1/start
 	echo 61440 >/sys/class/block/vdb1/size
@@ -24,6 +29,12 @@ case "$*" in
 *'--force /dev/vdb') cat >/new-table ;;
 *) exit 64 ;;
 esac
+"""
+REREAD = r"""
+# as udev does after a write to a disk that nobody has locked: the partition is gone for a moment
+flock -n /dev/vdb true || exit 0
+mv /dev/vdb1 /away
+(sleep 1; mv /away /dev/vdb1) >/dev/null 2>&1 &
 """
 
 
@@ -34,12 +45,13 @@ def box(sandbox: Sandbox) -> Sandbox:
         file.truncate(32 * MIB)
     sandbox.write("sys/class/block/vdb/size", f"{32 * MIB // 512}\n")
     sandbox.stand_in("sfdisk", SFDISK)
+    sandbox.stand_in("reread", REREAD)
     sandbox.stand_in("mount", 'echo "$1 $2 ext4 rw 0 0" >>/mounts-now')
     # /proc is the machine's: what is mounted is asked of the stand-in
     sandbox.stand_in(
         "grep", 'case "$*" in *mounts) exec /usr/bin/grep -qs "$2" /mounts-now ;; esac; exec /usr/bin/grep "$@"'
     )
-    for name in ("swapon", "resize2fs", "partx", "udevadm", "apk"):
+    for name in ("swapon", "resize2fs", "partx", "apk"):
         sandbox.stand_in(name)
     # the real ones, where busybox has something of that name
     for name in ("blkid", "wipefs", "mkfs.ext4", "mkswap", "truncate"):
