@@ -1,6 +1,7 @@
 """Real guests: a home of their own, the program as a user runs it, one cache of images for all tests."""
 
 import contextlib
+import glob
 import json
 import os
 import shutil
@@ -56,15 +57,21 @@ class Home:
         env: dict[str, str] | None = None,
         cwd: str | None = None,
     ) -> Result:
-        done = subprocess.run(
-            self.command(*words),
-            input=stdin if stdin is not None else b"",
-            capture_output=True,
-            timeout=timeout,
-            env=self.env(**(env or {})),
-            cwd=cwd,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                self.command(*words),
+                input=stdin if stdin is not None else b"",
+                capture_output=True,
+                timeout=timeout,
+                env=self.env(**(env or {})),
+                cwd=cwd,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            said = (error.stderr or b"").decode(errors="replace")
+            raise AssertionError(
+                f"limactl {' '.join(words)}: no end within {timeout} s\n{said}\n{self.evidence()}"
+            ) from None
         return Result(
             done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"), done.stdout
         )
@@ -73,6 +80,14 @@ class Home:
         result = self.limactl(*words, **kwargs)
         assert result.code == 0, f"limactl {' '.join(words)}: {result}"
         return result
+
+    def evidence(self, lines: int = 25) -> str:
+        """The last lines of what every instance here has logged."""
+        found = []
+        for path in sorted(glob.glob(os.path.join(glob.escape(self.path), "[!._]*", "*.log"))):
+            with open(path, encoding="utf-8", errors="replace") as file:
+                found += [f"--- {path}", *(line.rstrip()[:300] for line in file.readlines()[-lines:])]
+        return "\n".join(found)
 
     def spawn(self, *words: str, **env: str) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(

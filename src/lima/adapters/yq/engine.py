@@ -9,6 +9,7 @@ from yaqpy.core.model.node import Kind, Node
 from yaqpy.options import JsonOptions, Limits, Options, SecurityPolicy, YamlOptions
 
 from lima.adapters.yq import operators  # noqa: F401  adds `eval`, and says that `load` is disabled
+from lima.adapters.yq.bounds import bounded
 from lima.adapters.yq.layout import MARK, marked, unmarked
 from lima.domain.errors import YqError
 from lima.domain.instance import quote
@@ -116,7 +117,8 @@ def _guarded(expression: str, run: Callable[[], str]) -> str:
     if len(expression) > _MAX_EXPRESSION:
         raise YqError(f"the yq expression is longer than {_MAX_EXPRESSION} characters")
     try:
-        return run()
+        with bounded():
+            return run()
     except Exception as error:
         reason = str(error) or type(error).__name__
         refused = "disabled" in reason or "unknown operator" in reason
