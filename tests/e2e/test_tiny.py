@@ -101,7 +101,9 @@ def test_stop_start_stop_delete_leave_nothing_but_the_cache(home: Home) -> None:
     assert home.processes("tiny") == []
     home.ok("start", "tiny")
     assert home.ok("shell", "tiny", "hostname").out.strip() == "lima-tiny"
-    home.ok("stop", "tiny")
+    # booting again, it does not hear the first press of the power button; the grace is longer than this may take
+    home.limactl("shell", "tiny", "sudo", "reboot")
+    home.ok("stop", "tiny", timeout=WARM_S)
     home.ok("delete", "tiny")
     assert [name for name in os.listdir(home.path) if not name.startswith("_")] == []
     assert home.processes("tiny") == []

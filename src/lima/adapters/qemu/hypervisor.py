@@ -39,6 +39,8 @@ RUN_FILES = (
     FileName.VNC_PASSWORD,
 )
 _ADOPTED_POLL_S = 0.2
+_PRESS_AGAIN_S = 5.0
+_MONITOR_GONE_S = 5.0
 
 
 class QemuHypervisor:
@@ -187,14 +189,20 @@ class QemuHypervisor:
     # --- ending ------------------------------------------------------------------------------------------------------
 
     async def _powers_off(self, ended: "asyncio.Task[ExitReport]", grace_s: float) -> bool:
+        """Press the power button until the guest is off. One that is still booting hears it only later on; one that
+        is on its way down heeds it no more."""
         if self._monitor is None:
             return False
-        try:
-            await self._monitor.execute("system_powerdown")
-        except HypervisorError:
-            return ended.done()
-        done, _ = await asyncio.wait((ended,), timeout=grace_s)
-        return bool(done)
+        end = asyncio.get_running_loop().time() + grace_s
+        while not ended.done() and (left := end - asyncio.get_running_loop().time()) > 0:
+            try:
+                await self._monitor.execute("system_powerdown")
+            except HypervisorError:
+                # its monitor goes a moment before it does
+                await asyncio.wait((ended,), timeout=min(left, _MONITOR_GONE_S))
+                break
+            await asyncio.wait((ended,), timeout=min(left, _PRESS_AGAIN_S))
+        return ended.done()
 
     def _kill(self) -> None:
         process = self._process
