@@ -24,26 +24,36 @@ TEXT = f"a: [1]\ns: {'a' * 60}b\n"
 def test_what_does_not_end_is_refused(expression: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "bounded", lambda: bounded(seconds=0.3))
     query = engine.YaqpyQuery()
-    with pytest.raises(YqError, match="it takes more than 0.3 s"):
+    with pytest.raises(YqError, match="it takes more than 0[.]3 s"):
         query.query(expression, TEXT)
-    with pytest.raises(YqError, match="it takes more than 0.3 s"):
+    with pytest.raises(YqError, match="it takes more than 0[.]3 s"):
         query.edit(expression, TEXT)
     assert query.query(".a[0]", TEXT) == "1\n"
 
 
 def test_memory_is_bounded() -> None:
     held: list[bytes] = []
-    with pytest.raises(MemoryError, match="more than 64 MiB"), bounded(memory=64 << 20):
-        while True:
-            held.append(bytes(1 << 20))
+
+    def hoard() -> None:
+        with bounded(memory=64 << 20):
+            while True:
+                held.append(bytes(1 << 20))
+
+    with pytest.raises(MemoryError, match="more than 64 MiB"):
+        hoard()
     assert len(held) >= 64
 
 
 def test_the_signal_is_given_back() -> None:
     before = signal.getsignal(signal.SIGALRM)
-    with pytest.raises(TimeoutError), bounded(seconds=0.01):
-        while True:
-            pass
+
+    def spin() -> None:
+        with bounded(seconds=0.01):
+            while True:
+                pass
+
+    with pytest.raises(TimeoutError):
+        spin()
     assert signal.getsignal(signal.SIGALRM) is before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
