@@ -122,6 +122,51 @@ def test_ports_are_reported_within_half_a_second_and_their_end_within_one(guest:
             print("\n", file=program.stdin, end="", flush=True)
 
 
+PUBLISH = """
+import subprocess, sys, time
+RULES = {
+    "nft": (
+        "nft add table ip t; nft 'add chain ip t c { type nat hook prerouting priority -100; }';"
+        " nft add rule ip t c tcp dport 8085 dnat to 10.88.0.9:80",
+        "nft delete table ip t",
+    ),
+    "iptables": (
+        "iptables -t nat -A PREROUTING -p tcp --dport 8086 -j DNAT --to-destination 10.88.0.9:80",
+        "iptables -t nat -D PREROUTING 1",
+    ),
+}
+for publish, withdraw in RULES.values():
+    for command in (publish, withdraw):
+        subprocess.run(command, shell=True, check=True)
+        print(time.time_ns())
+        sys.stdin.readline()
+"""
+
+
+@pytest.mark.e2e_all
+def test_ports_published_by_rules_alone_are_reported_in_the_same_time(guest: Guest, client: Client) -> None:
+    guest.run("apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq nftables iptables")
+    events = client.events()
+    next(events)
+    with guest.python(PUBLISH) as program:
+        assert program.stdin is not None
+        assert program.stdout is not None
+        for number in (8085, 8086):
+            published = int(program.stdout.readline())
+            event = next(e for e in events if number in {port[2] for port in ports(e.added_local_ports)})
+            took = event.time.ToNanoseconds() - published
+            print("\n", file=program.stdin, end="", flush=True)
+            withdrawn = int(program.stdout.readline())
+            event = next(e for e in events if number in {port[2] for port in ports(e.removed_local_ports)})
+            took_end = event.time.ToNanoseconds() - withdrawn
+            print("\n", file=program.stdin, end="", flush=True)
+            print(
+                f"port {number} published by a rule: seen after {took / SECOND:.2f} s, gone after {took_end / SECOND:.2f} s"
+            )
+            assert took <= OPENED_WITHIN
+            assert took_end <= CLOSED_WITHIN
+
+
 def test_kernel_events_are_on_while_somebody_watches(guest: Guest, client: Client) -> None:
     # in /sys/kernel/tracing/instances: another's tracing is not touched
     instance = "/sys/kernel/tracing/instances/lima-guestagent"
