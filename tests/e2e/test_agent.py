@@ -18,7 +18,7 @@ import pytest
 
 from lima.adapters.guestagent._generated import guestservice_pb2 as wire
 from tests.agent_process import Client, data, hello, ports
-from tests.e2e.conftest import COLD_S, REPO, Home, fresh_home, is_alive, wait_for
+from tests.e2e.conftest import COLD_S, REPO, WARM_S, Home, fresh_home, is_alive, wait_for
 
 pytestmark = [pytest.mark.guest, pytest.mark.needs_qemu]
 NAME = "agent"
@@ -37,9 +37,9 @@ class Guest:
     def command(self, *words: str) -> list[str]:
         return ["ssh", "-F", self.home.file(NAME, "ssh.config"), f"lima-{NAME}", shlex.join(words)]
 
-    def run(self, script: str) -> str:
+    def run(self, script: str, *, timeout: float = WARM_S) -> str:
         done = subprocess.run(
-            self.command("sudo", "sh", "-c", script), capture_output=True, text=True, timeout=120, check=False
+            self.command("sudo", "sh", "-c", script), capture_output=True, text=True, timeout=timeout, check=False
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
@@ -145,7 +145,9 @@ for publish, withdraw in RULES.values():
 
 @pytest.mark.e2e_all
 def test_ports_published_by_rules_alone_are_reported_in_the_same_time(guest: Guest, client: Client) -> None:
-    guest.run("apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq nftables iptables")
+    guest.run(
+        "apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq nftables iptables", timeout=COLD_S
+    )
     events = client.events()
     next(events)
     with guest.python(PUBLISH) as program:

@@ -48,6 +48,11 @@ class NetlinkWakes:
             return
         self._loop.add_reader(self._socket.fileno(), self._receive)
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the kernel tells us."""
+        return self._socket is not None
+
     def _receive(self) -> None:
         matters = False
         try:

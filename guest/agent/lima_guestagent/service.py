@@ -56,14 +56,14 @@ class Service:
         """Differences to what the host was told last, at once and then as they come."""
         await _only(call, Empty)
         call.start()
-        told = self._state.load()
+        told, unsure = self._state.load()
         complaints = []
         with self._ports.watching() as changes:
             while True:
                 now, errors = self._ports.sample()
                 if errors:
-                    now = told  # a list that failed is not an empty machine
-                added, removed = difference(told, now)
+                    now = told | unsure  # a list that failed is not an empty machine
+                added, removed = difference(told, unsure, now)
                 if added or removed or errors != complaints:
                     event = Event(
                         time=Timestamp.from_ns(int(time.time() * 1e9)),
@@ -72,15 +72,16 @@ class Service:
                         errors=errors,
                     )
                     if added or removed or errors:
+                        self._save(told, unsure | now)
                         await call.send(event.encode())
                     complaints = errors
-                    told = now
+                    told, unsure = now, set()
                     self._save(told)
                 await changes.next(was_useful=bool(added or removed))
 
-    def _save(self, ports: "set[Port]") -> None:
+    def _save(self, told: "set[Port]", unsure: "set[Port]" = frozenset()) -> None:
         try:
-            self._state.save(ports)
+            self._state.save(told, unsure)
         except OSError as error:
             log.warning("cannot save what the host was told: %s" % error)
 

@@ -51,6 +51,11 @@ class TraceWakes:
                 return
         log.warning("no kernel events, ports are polled: tracefs is not mounted")
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether each of the events is on."""
+        return len(self.events) == len(EVENTS)
+
     def _open(self, instance: str) -> None:
         with contextlib.suppress(OSError):
             os.rmdir(instance)  # of an agent that was killed

@@ -1,7 +1,7 @@
 """Watches the ports: which there are now, and when to look again.
 
-A look costs a few kernel dumps, so it is taken when something woke us (see wakeups.py) and every `tick` seconds in case
-nothing did. Many wakes in a row are one look; looks that find nothing new grow apart, up to LONGEST_PAUSE_S.
+A look costs a few kernel dumps, so it is taken when something woke us and every `tick` seconds in case nothing did; more
+seldom where the kernel tells of everything there is to see. Many wakes in a row are one look; looks that find nothing new grow apart, up to LONGEST_PAUSE_S.
 """
 
 import asyncio
@@ -25,14 +25,17 @@ if TYPE_CHECKING:
 SETTLE_S = 0.03
 """The kernel tells of a listener a moment before it lists it."""
 LONGEST_PAUSE_S = 0.3
+CALM = 4
+"""So many ticks pass between looks where wakes are complete: a look is then a precaution, and the guest may sleep."""
 
 
 class PortWatch:
     """Samples of the ports, and a wake for those who watch them.
 
     Args:
-        wakers: objects with start(wake) and stop(), running only while somebody watches.
-        publishers: the same, and ports(known): more ports, given those of the sockets.
+        wakers: objects with start(wake) and stop(), running only while somebody watches, and `is_complete`: no port
+            of a socket opens or closes without a wake.
+        publishers: with start(wake), stop() and ports(known): more ports, given those of the sockets.
     """
 
     def __init__(self, loop: "asyncio.AbstractEventLoop", tick_s: float) -> None:
@@ -45,8 +48,12 @@ class PortWatch:
 
     def add(self, wakers: "Iterable[Waker]" = (), publishers: "Iterable[Publisher]" = ()) -> None:
         """More sources, before the first watcher."""
-        self._wakers += [*wakers, *publishers]
+        self._wakers += wakers
         self._publishers += publishers
+
+    @property
+    def _sources(self) -> "list[Waker | Publisher]":
+        return self._wakers + self._publishers
 
     @property
     def udp_ports(self) -> "set[int]":
@@ -71,23 +78,24 @@ class PortWatch:
 
     @contextlib.contextmanager
     def watching(self) -> "Iterator[Changes]":
-        changes = Changes(self._loop, self._tick_s)
         if not self._watchers:
-            for waker in self._wakers:
-                waker.start(self.wake)
+            for source in self._sources:
+                source.start(self.wake)
+        is_calm = bool(self._wakers) and all(waker.is_complete for waker in self._wakers)
+        changes = Changes(self._loop, self._tick_s * (CALM if is_calm else 1))
         self._watchers.add(changes)
         try:
             yield changes
         finally:
             self._watchers.discard(changes)
             if not self._watchers:
-                for waker in self._wakers:
-                    waker.stop()
+                for source in self._sources:
+                    source.stop()
 
     def close(self) -> None:
         """Leave nothing behind, whoever still watches."""
-        for waker in self._wakers:
-            waker.stop()
+        for source in self._sources:
+            source.stop()
 
 
 class Changes:

@@ -53,6 +53,7 @@ async def test_an_event_of_the_kernel_wakes(instance: str) -> None:
     assert read(instance, "events/sock/inet_sock_set_state/filter") == "oldstate==10||newstate==10"
     assert read(instance, "events/syscalls/sys_exit_bind/enable") == "1"
     assert read(instance, "buffer_percent") == "0"
+    assert wakes.is_complete
     pipe = os.open(os.path.join(instance, "trace_pipe"), os.O_WRONLY)
     os.write(pipe, b"x" * 60_000)
     await bell.wait()
@@ -69,6 +70,7 @@ async def test_without_tracefs_there_is_the_timer(tmp_path, capsys) -> None:
         wakes = tracefs.TraceWakes(loop, (root,))
         wakes.start(lambda: None)
         assert wakes.events == []
+        assert not wakes.is_complete
         wakes.stop()
     assert capsys.readouterr().err.count("ports are polled") == 2
 
@@ -98,6 +100,28 @@ async def test_many_wakes_are_one_look_and_the_timer_is_another() -> None:
     ticking = PortWatch(asyncio.get_running_loop(), 0.01)
     with ticking.watching() as changes:
         await asyncio.wait_for(changes.next(was_useful=True), WAIT_S)
+
+
+class Source:
+    def __init__(self, *, is_complete: bool) -> None:
+        self.is_complete = is_complete
+
+    def start(self, wake: Callable[[], None]) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("complete", "at_least"), [([True, True], 4), ([True, False], 1), ([], 1)])
+async def test_where_the_kernel_tells_of_everything_looks_are_seldom(complete: list[bool], at_least: int) -> None:
+    loop, tick_s = asyncio.get_running_loop(), 0.05
+    watch = PortWatch(loop, tick_s)
+    watch.add([Source(is_complete=each) for each in complete])
+    with watch.watching() as changes:
+        began = loop.time()
+        await asyncio.wait_for(changes.next(was_useful=True), WAIT_S)
+        assert loop.time() - began >= at_least * tick_s
 
 
 def test_the_kernel_lists_what_this_process_opens() -> None:

@@ -103,7 +103,12 @@ class GuestAgentContract:
 
     async def test_a_right_clock_is_left_alone(self, subject: GuestAgentLink, world: GuestWorld) -> None:
         await subject.connect(world.socket_path)
-        report = await subject.set_clock(time.time_ns())
+        for _ in range(20):
+            asked = time.time_ns()
+            report = await subject.set_clock(asked)
+            # the way there counts as drift: an exchange that a busy machine held up says nothing of the rule
+            if time.time_ns() - asked < 100_000_000:
+                break
         assert (abs(report.drift_ms) <= 100, report.was_set, report.problem) == (True, False, "")
         await subject.close()
 

@@ -112,7 +112,33 @@ async def test_get_events_tells_differences_and_errors(tmp_path) -> None:
     assert [(as_ports(e.added_local_ports), as_ports(e.removed_local_ports), list(e.errors)) for e in events] == [
         ({http}, set(), []), ({dns}, {http}, []), (set(), set(), ["it broke"]),
     ]  # fmt: skip
-    assert PortState(str(tmp_path)).load() == {dns}
+    assert PortState(str(tmp_path)).load() == ({dns}, set())
+
+
+@pytest.mark.parametrize("is_heard", [True, False])
+async def test_an_agent_killed_while_it_tells_leaves_no_host_with_a_port_too_many_or_too_few(
+    tmp_path, is_heard
+) -> None:
+    loop, http, dns = asyncio.get_running_loop(), Port("tcp", "0.0.0.0", 80), Port("udp", "::", 5353)
+
+    class Killed(StandInCall):
+        async def send(self, message: bytes) -> None:
+            if is_heard:
+                await super().send(message)
+            raise ConnectionResetError
+
+    first, second = Killed([b""]), StandInCall([b""])
+    with pytest.raises(ConnectionResetError):
+        await service(FixedPorts(loop, ({http, dns}, [])), str(tmp_path)).get_events(first)
+    task = loop.create_task(service(FixedPorts(loop, ({dns}, [])), str(tmp_path)).get_events(second))
+    async with asyncio.timeout(20):
+        while not second.heard:
+            await asyncio.sleep(0)
+    task.cancel()
+    known: set[Port] = set()
+    for event in map(messages.Event.decode, [*first.heard, *second.heard]):
+        known = (known | as_ports(event.added_local_ports)) - as_ports(event.removed_local_ports)
+    assert known == {dns}
 
 
 @pytest.mark.parametrize("name", ["sync-time", "sync-time-right", "sync-time-failed"])

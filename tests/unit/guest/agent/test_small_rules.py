@@ -62,25 +62,32 @@ def test_ports_of_destroyed_sockets_are_read_from_a_batch() -> None:
 PORT = st.builds(Port, st.sampled_from(["tcp", "udp"]), st.sampled_from(["0.0.0.0", "::"]), st.integers(1, 65535))
 
 
-@given(st.sets(PORT), st.sets(PORT))
-def test_differences_lead_from_before_to_now(before: set[Port], now: set[Port]) -> None:
-    added, removed = monitor.difference(before, now)
-    assert (before | set(added)) - set(removed) == now
+@given(st.sets(PORT), st.sets(PORT), st.sets(PORT))
+def test_differences_lead_from_what_a_host_may_know_to_now(told: set[Port], unsure: set[Port], now: set[Port]) -> None:
+    added, removed = monitor.difference(told, unsure, now)
+    for known in (told, told | unsure):
+        assert (known | set(added)) - set(removed) == now
     assert not set(added) & set(removed)
 
 
 def test_the_state_is_upstreams_file_and_a_broken_one_is_empty(tmp_path) -> None:
     state = monitor.PortState(str(tmp_path))
-    assert state.load() == set()
+    nothing: tuple[set[Port], set[Port]] = (set(), set())
+    assert state.load() == nothing
     ports = {Port("tcp", "0.0.0.0", 22), Port("udp", "::", 53)}
     state.save(ports)
     assert (tmp_path / "event-state.json").read_text() == (
         '{"ports": [{"protocol": "tcp", "ip": "0.0.0.0", "port": 22}, {"protocol": "udp", "ip": "::", "port": 53}]}'
     )
-    assert state.load() == ports
-    for broken in ("", "{}", '{"ports": 1}', '{"ports": [1]}', '{"ports": [{"port": "x", "ip": "", "protocol": ""}]}'):
+    assert state.load() == (ports, set())
+    state.save(set(), unsure=ports)
+    assert state.load() == (set(), ports)
+    for broken in (
+        "", "{}", "[]", '{"ports": 1}', '{"ports": [1]}', '{"ports": [{"port": "x", "ip": "", "protocol": ""}]}',
+        '{"ports": [], "unsure": 7}',
+    ):  # fmt: skip
         (tmp_path / "event-state.json").write_text(broken)
-        assert state.load() == set()
+        assert state.load() == nothing
 
 
 # --- published ports
