@@ -103,7 +103,7 @@ class GuestAgentContract:
 
     async def test_a_right_clock_is_left_alone(self, subject: GuestAgentLink, world: GuestWorld) -> None:
         await subject.connect(world.socket_path)
-        for _ in range(20):
+        while True:
             asked = time.time_ns()
             report = await subject.set_clock(asked)
             # the way there counts as drift: an exchange that a busy machine held up says nothing of the rule
