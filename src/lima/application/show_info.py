@@ -7,7 +7,7 @@ from typing import Any
 from lima.domain.errors import LimaError
 from lima.domain.host import HostFacts
 from lima.ports.host import AcceleratorProbe
-from lima.ports.template_reader import TemplateSource
+from lima.ports.template_reader import TemplateSource, TemplateText
 
 SHELL_ENV_BLOCK = (
     "BASH*", "DISPLAY", "DYLD_*", "EUID", "FPATH", "GID", "GROUP", "HOME", "HOSTNAME", "LD_*", "LOGNAME", "OLDPWD",
@@ -24,8 +24,8 @@ class ShowInfo:
     templates: TemplateSource
     probe: AcceleratorProbe
     version: str
-    filled_default: Callable[[str], dict[str, Any]]
-    """A template's text, filled in, by wire names."""
+    filled_default: Callable[[TemplateText], dict[str, Any]]
+    """A template with its bases, filled in, by wire names. Raises: LimaError."""
     surroundings: Callable[[], dict[str, Any]]
     """`plugins`, `libexecPaths`, `sharePaths` of this installation."""
 
@@ -49,7 +49,7 @@ class ShowInfo:
 
     def _default_template(self) -> dict[str, Any]:
         try:
-            return self.filled_default(self.templates.read("template:default").text)
+            return self.filled_default(self.templates.read("template:default"))
         except LimaError as error:
             return {"error": error.message}
 

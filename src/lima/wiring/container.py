@@ -97,7 +97,7 @@ class Container(containers.DeclarativeContainer):
     run_shell = providers.Factory(factories.run_shell, host_facts)
     show_provision_report = providers.Factory(factories.show_provision_report, store)
     show_info = providers.Factory(
-        factories_templates.show_info, host_facts, template_source, accelerator_probe, resolve_instance
+        factories_templates.show_info, host_facts, template_source, accelerator_probe, embed_template, resolve_instance
     )
     check_host = providers.Factory(factories.check_host, host_inspector, host_facts, accelerator_probe)
 

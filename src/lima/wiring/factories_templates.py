@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lima.application.survey_host import SurveyHost
     from lima.domain.host import HostFacts
     from lima.ports.host_files import HostFiles
-    from lima.ports.template_reader import TemplateParser, TemplateSource
+    from lima.ports.template_reader import TemplateParser, TemplateSource, TemplateText
 
 
 def version() -> str:
@@ -156,13 +156,19 @@ def copy_template(source: TemplateFiles, embed: EmbedTemplate, resolve: ResolveI
 
 
 def show_info(
-    facts: HostFacts, templates: TemplateFiles, probe: QemuAcceleratorProbe, resolve: ResolveInstance
+    facts: HostFacts,
+    templates: TemplateFiles,
+    probe: QemuAcceleratorProbe,
+    embed: EmbedTemplate,
+    resolve: ResolveInstance,
 ) -> ShowInfo:
     from lima.application.show_info import ShowInfo
     from lima.domain.marshalling import shown
 
-    def filled(text: str) -> dict[str, Any]:
-        return shown(resolve.template(text, origin="template:default").resolution.template)
+    def filled(template: TemplateText) -> dict[str, Any]:
+        embedded = embed(template)
+        examined = resolve.template(embedded.text, origin=template.origin, tree=embedded.tree)
+        return shown(examined.resolution.template)
 
     return ShowInfo(
         facts=facts,

@@ -1,0 +1,51 @@
+"""The templates that come with the program: all of upstream's names, for each architecture that they name."""
+
+import re
+
+import pytest
+
+from tests import builtin
+
+CASES = [(name, arch) for name in builtin.NAMES for arch in builtin.architectures(name)]
+EXPECTED_WARNINGS = re.compile(r"is experimental$|^`param` still relies on sudo")
+
+
+def test_every_name_of_upstream_is_there() -> None:
+    assert set(builtin.UPSTREAM) <= set(builtin.NAMES)
+
+
+@pytest.mark.parametrize(("name", "arch"), CASES)
+def test_it_is_right_for_each_architecture_that_it_names(name: str, arch: str) -> None:
+    examined = builtin.examined(name, arch)
+    assert examined.problems == ()
+    assert [warning for warning in examined.warnings if not EXPECTED_WARNINGS.search(warning)] == []
+    assert examined.resolution.config is not None
+    images = examined.resolution.config.images
+    assert images, "an image for this architecture"
+    assert {str(image.arch) for image in images} == {arch}
+
+
+@pytest.mark.parametrize("name", builtin.PARTS)
+def test_its_first_lines_say_what_it_is_for_and_how_it_is_used(name: str) -> None:
+    lines = builtin.text(name).splitlines()
+    head = lines[: next(index for index, line in enumerate(lines) if not line.startswith("#"))]
+    assert re.fullmatch(r"# [A-Za-z].*[.:,a-z]", head[0])
+    use = f"`base: template:{name}`" if name.startswith("_") else f"#     limactl start template:{name}"
+    assert any(use in line for line in head) or name == "default"
+    assert all(len(line) <= 130 for line in lines if "location:" not in line and "digest:" not in line)
+
+
+@pytest.mark.parametrize("name", builtin.NAMES)
+def test_no_host_directory_is_shared_without_the_part_that_says_so(name: str) -> None:
+    assert not builtin.content(name).get("mounts")
+
+
+@pytest.mark.parametrize("name", [name for name in builtin.PARTS if name.startswith("_images/")])
+def test_the_pinned_image_comes_first_and_what_is_newest_has_no_digest(name: str) -> None:
+    seen: set[tuple[str, ...]] = set()
+    for image in builtin.content(name)["images"]:
+        kind = tuple(image.get(key, "") for key in ("arch", "variant", "archVariant"))
+        if "digest" in image:
+            assert kind not in seen, f"{image['location']} is behind one without a digest"
+            assert re.fullmatch(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}", image["digest"])
+        seen.add(kind)
