@@ -1,5 +1,5 @@
-"""The templates for docker and podman, from the distribution's packages: a container made of an archive runs, and its
-published port is reported."""
+"""The templates for docker and podman, from the distribution's packages: a container made of an archive runs, its
+published port is reported, and the host drives the engine over its socket."""
 
 import json
 import socket
@@ -43,15 +43,21 @@ def engine(request: pytest.FixtureRequest) -> Iterator[tuple[Home, str, str]]:
         yield home, request.param, command
 
 
-def reported(home: Home, name: str) -> set[tuple[str, int]]:
+def asked(path: str, target: str) -> bytes:
+    """What an HTTP server on a socket of the host answers."""
     with socket.socket(socket.AF_UNIX) as peer:
-        peer.settimeout(5)
-        peer.connect(home.file(name, "ha.sock"))
-        peer.sendall(b"GET /v1/ports HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        peer.settimeout(30)
+        peer.connect(path)
+        peer.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         answer = b""
         while piece := peer.recv(65536):
             answer += piece
-    return {(port["protocol"], port["port"]) for port in json.loads(answer.partition(b"\r\n\r\n")[2])["ports"]}
+    return answer.partition(b"\r\n\r\n")[2]
+
+
+def reported(home: Home, name: str) -> set[tuple[str, int]]:
+    ports = json.loads(asked(home.file(name, "ha.sock"), "/v1/ports"))["ports"]
+    return {(port["protocol"], port["port"]) for port in ports}
 
 
 def test_a_published_port_is_reported_while_the_container_runs(engine: tuple[Home, str, str]) -> None:
@@ -66,5 +72,8 @@ def test_a_published_port_is_reported_while_the_container_runs(engine: tuple[Hom
     guest(f"{command} run -d --name web -p {PORT}:80 box /bin/httpd -f -p 80 -h /www")
     wait_for(lambda: ("tcp", PORT) in reported(home, name), seconds=5, what="the published port is reported")
     assert "hello from a container" in home.ok("shell", name, "python3", "-c", FETCH).out
+    sock = home.file(name, f"sock/{name.partition('-')[0]}.sock")
+    assert asked(sock, "/_ping") == b"OK"
+    assert b'/web"' in asked(sock, "/v1.40/containers/json")
     guest(f"{command} kill web && {command} rm -f web")
     wait_for(lambda: ("tcp", PORT) not in reported(home, name), seconds=10, what="the port is gone")
