@@ -1,12 +1,23 @@
-"""The templates that come with the program: all of upstream's names, for each architecture that they name."""
+"""The templates that come with the program: all of upstream's names, for each architecture that they name, and what
+docs/templates.md says of them."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from tests import builtin
 
 CASES = [(name, arch) for name in builtin.NAMES for arch in builtin.architectures(name)]
+REPO = Path(__file__).parents[2]
+ROW = re.compile(r"\| (`[^|]+) \| [^|]+ \| (guest|part|no|refused) \| ([^|]*) ?\|")
+ROWS = {
+    name: (row[2], row[3])
+    for row in map(ROW.fullmatch, (REPO / "docs/templates.md").read_text(encoding="utf-8").splitlines())
+    if row
+    for name in re.findall(r"`([^`]+)`", row[1])
+}
+"""What the documentation says of each: how far it was run, and where."""
 EXPECTED_WARNINGS = re.compile(r"is experimental$|^`param` still relies on sudo")
 
 
@@ -49,3 +60,19 @@ def test_the_pinned_image_comes_first_and_what_is_newest_has_no_digest(name: str
             assert kind not in seen, f"{image['location']} is behind one without a digest"
             assert re.fullmatch(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}", image["digest"])
         seen.add(kind)
+
+
+def test_the_documentation_has_a_row_for_each() -> None:
+    assert set(ROWS) == set(builtin.NAMES)
+
+
+@pytest.mark.parametrize("name", builtin.NAMES)
+def test_the_documentation_says_which_are_refused(name: str) -> None:
+    refused = builtin.examined(name, builtin.architectures(name)[0]).resolution.unsupported
+    assert bool(refused) == (ROWS[name][0] == "refused")
+
+
+@pytest.mark.parametrize("name", [name for name, (_, where) in ROWS.items() if "test_" in where])
+def test_the_test_that_the_documentation_names_starts_it(name: str) -> None:
+    files = re.findall(r"test_\w+\.py", ROWS[name][1])
+    assert any(re.search(rf"\b{name}\b", (REPO / "tests/e2e" / file).read_text(encoding="utf-8")) for file in files)
