@@ -161,7 +161,7 @@ def test_users_of_containers_have_what_they_need(box: Home) -> None:
 
 
 OPENRC = {
-    "images": [{"location": "bootstrap:debian/trixie?packages=openrc"}],
+    "base": "template:debian-openrc",
     "disk": "10GiB",
     "timezone": "Asia/Tokyo",
     "env": {"GREETING": "hello there"},

@@ -1,11 +1,13 @@
 """The templates that come with the program: all of upstream's names, for each architecture that they name, and what
 docs/templates.md says of them."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from lima.entrypoints.cli.main import limactl
 from tests import builtin
 
 CASES = [(name, arch) for name in builtin.NAMES for arch in builtin.architectures(name)]
@@ -76,3 +78,34 @@ def test_the_documentation_says_which_are_refused(name: str) -> None:
 def test_the_test_that_the_documentation_names_starts_it(name: str) -> None:
     files = re.findall(r"test_\w+\.py", ROWS[name][1])
     assert any(re.search(rf"\b{name}\b", (REPO / "tests/e2e" / file).read_text(encoding="utf-8")) for file in files)
+
+
+@pytest.fixture
+def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIMA_HOME", str(tmp_path))
+    monkeypatch.delenv("LIMA_TEMPLATES_PATH", raising=False)
+
+
+@pytest.mark.parametrize("command", ["create", "start"])
+@pytest.mark.usefixtures("at_home")
+def test_the_list_of_templates_has_all_but_the_parts(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert limactl([command, "--list-templates"]) == 0
+    assert capsys.readouterr().out.splitlines() == sorted(builtin.NAMES)
+
+
+@pytest.mark.usefixtures("at_home")
+def test_info_has_the_parts_too_and_the_default_with_its_bases(capsys: pytest.CaptureFixture[str]) -> None:
+    assert limactl(["info"]) == 0
+    info = json.loads(capsys.readouterr().out)
+    assert [template["name"] for template in info["templates"]] == sorted(builtin.PARTS)
+    assert [image["location"] for image in info["defaultTemplate"]["images"]] == [
+        image["location"] for image in builtin.content("default")["images"]
+    ]
+
+
+@pytest.mark.usefixtures("at_home")
+def test_the_program_finds_all_of_them_right(capsys: pytest.CaptureFixture[str]) -> None:
+    # that one asks a program that is not here
+    names = [name for name in builtin.NAMES if name != "experimental/fedora-rawhide"]
+    assert limactl(["validate", *(f"template:{name}" for name in names)]) == 0
+    assert capsys.readouterr().err.count(": OK") == len(names)
