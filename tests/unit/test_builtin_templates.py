@@ -7,10 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from lima.domain.machine import Arch
 from lima.entrypoints.cli.main import limactl
 from tests import builtin
 
 CASES = [(name, arch) for name in builtin.NAMES for arch in builtin.architectures(name)]
+OF_DEBIAN = [
+    name
+    for name in builtin.NAMES
+    if any("debian" in image["location"].lower() for image in builtin.content(name)["images"])
+]
 REPO = Path(__file__).parents[2]
 ROW = re.compile(r"\| (`[^|]+) \| [^|]+ \| (guest|part|no|refused) \| ([^|]*) ?\|")
 ROWS = {
@@ -51,6 +57,16 @@ def test_its_first_lines_say_what_it_is_for_and_how_it_is_used(name: str) -> Non
 @pytest.mark.parametrize("name", builtin.NAMES)
 def test_no_host_directory_is_shared_without_the_part_that_says_so(name: str) -> None:
     assert not builtin.content(name).get("mounts")
+
+
+def test_the_default_template_has_an_image_for_every_architecture() -> None:
+    assert set(builtin.architectures("default")) == set(Arch)
+
+
+@pytest.mark.parametrize(("name", "arch"), [(name, arch) for name, arch in CASES if name in OF_DEBIAN])
+def test_a_guest_of_debian_needs_nothing_but_a_package_mirror(name: str, arch: str) -> None:
+    config = builtin.examined(name, arch).resolution.for_creation()
+    assert config.images[-1].disk.location.startswith("bootstrap:debian/")
 
 
 @pytest.mark.parametrize("name", [name for name in builtin.PARTS if name.startswith("_images/")])

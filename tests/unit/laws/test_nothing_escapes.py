@@ -39,6 +39,7 @@ from tests.strategies import ANY_VALUE, GOOD_TEMPLATES, JANE, NASTY_TEMPLATES, N
 @example("a: !!binary /w==")
 @example("\r\ufeff\ufeff")
 @example("\r\ufeff\ufeffa: 1")
+@example("!!binary : ")
 @example("a: !!python/object/apply:os.system [x]")
 def test_any_text_is_read_and_written_or_refused(text: str) -> None:
     with suppress(TemplateSyntaxError):

@@ -337,7 +337,8 @@ class _Builder:
             self._take_key(Entry("<<", Leaf(None), place, "<<", self._head(event)), merges=True)
             return
         odd = event.implicit[0] and not isinstance(plain_scalar(text), str)
-        source = self._source(event)
+        # a tag with nothing behind it would take the colon for its own
+        source = self._source(event) if event.value else ""
         self._take_key(Entry(OddKey(text) if odd else text, Leaf(None), place, source, self._head(event)))
 
     def _take_key(self, entry: Entry, *, merges: bool = False) -> None:

@@ -5,19 +5,13 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from tests.resolving import resolved
 from tests.strategies import JANE
 
 from lima.adapters.codec.yaml_reader import YamlTemplateParser
 from lima.adapters.filesystem.host_files import LocalHostFiles
 from lima.adapters.templates.source import MAX_BYTES, Reach, TemplateFiles
-from lima.application.embed_template import EmbedTemplate
 from lima.domain.errors import LocatorError
 from lima.domain.host import HostFacts
-from lima.domain.machine import Arch
-from lima.ports.template_reader import TemplateText
-from lima.testing.fakes.host_files import FakeHostFiles
-from lima.wiring import factories_templates as factories
 
 BUILTIN = Path(__file__).parents[4] / "templates"
 
@@ -158,33 +152,3 @@ def test_bytes_that_are_no_text_are_left_to_the_parser(host: HostFacts) -> None:
     text = _files(host, stdin=lambda limit: b"cpus: 1\n\xff").read("-").text
     with pytest.raises(Exception, match="not UTF-8"):
         YamlTemplateParser().parse(text, origin="-")
-
-
-# --- the templates that come with us ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("path", sorted(BUILTIN.rglob("*.yaml")), ids=lambda path: path.stem)
-def test_built_in_templates_create_an_instance_as_they_are(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert text.startswith("# ")
-    files = FakeHostFiles(
-        {f"{JANE.lima_home}/_templates/{other.name}": other.read_text(encoding="utf-8") for other in BUILTIN.iterdir()}
-    )
-    parser = YamlTemplateParser()
-    embed = EmbedTemplate(source=factories.template_source_on(JANE, files), parser=parser, facts=JANE)
-    embedded = embed(TemplateText(text=text, origin=path.name, locator=f"template:{path.stem}"))
-    parsed = parser.parse(embedded.text, origin=path.name)
-    assert (embedded.warnings, parsed.warnings) == ((), ())
-    resolution = resolved(parsed.template)
-    assert resolution.warnings == ()
-    config = resolution.for_creation()
-    assert config.images[-1].disk.location.startswith("bootstrap:")
-    assert all(image.disk.digest for image in config.images[:-1])
-
-
-@pytest.mark.parametrize("arch", list(Arch))
-def test_the_default_template_has_an_image_for_every_arch(arch: Arch) -> None:
-    parsed = YamlTemplateParser().parse((BUILTIN / "default.yaml").read_text(encoding="utf-8"), origin="default.yaml")
-    config = resolved(parsed.template, facts=replace(JANE, arch=arch)).for_creation()
-    assert config.images[-1].disk.location == "bootstrap:debian/trixie"
-    assert all(image.arch == arch for image in config.images)
