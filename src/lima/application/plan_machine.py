@@ -7,7 +7,7 @@ from lima.domain.disks import attached_format
 from lima.domain.errors import DiskNotFoundError, WrongStateError
 from lima.domain.host import HostFacts
 from lima.domain.instance import FileName, quote
-from lima.domain.machine_spec import DirectBoot, DiskFormat, DiskSpec, Firmware, MachineSpec
+from lima.domain.machine_spec import DirectBoot, DiskFormat, DiskSpec, Firmware, MachineSpec, audio_device
 from lima.domain.networks import mac_address
 from lima.ports.disk_store import DiskStore
 from lima.ports.image_store import DiskTool
@@ -45,7 +45,7 @@ class PlanMachine:
             firmware=Firmware(legacy_bios=config.legacy_bios, code=self._path(name, FileName.EFI_CODE)),
             display=config.display,
             vnc_display=config.vnc_display,
-            audio_device=config.audio_device or None,
+            audio_device=audio_device(config.audio_device, self.facts.os),
             wants_agent_port=not config.plain,
         )
 

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from lima.domain.machine import Arch
+from lima.domain.machine import Arch, HostOS
+
+_AUDIO = {HostOS.DARWIN: "coreaudio", HostOS.LINUX: "pa", HostOS.WINDOWS: "dsound"}
 
 
 class DiskFormat(StrEnum):
@@ -74,3 +76,8 @@ class MachineSpec:
     wants_progress_port: bool = True
     wants_agent_port: bool = True
     extra_arguments: tuple[str, ...] = ()
+
+
+def audio_device(asked: str, host: HostOS) -> str | None:
+    """The sound system of a host that `audio.device` asks for, None for no card. Source: reference, runtime §3.6."""
+    return _AUDIO[host] if asked == "default" else asked or None

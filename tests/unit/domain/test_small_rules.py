@@ -23,7 +23,8 @@ from lima.domain.host import Tool
 from lima.domain.hostnames import NameServerPorts, wants_name_server
 from lima.domain.image import host_of, shown
 from lima.domain.instance import Status, check_path_length
-from lima.domain.machine import Arch, GuestOS
+from lima.domain.machine import Arch, GuestOS, HostOS
+from lima.domain.machine_spec import audio_device
 from lima.domain.proxies import guest_proxies
 from lima.domain.record import InstanceRecord, Summary, table, to_json
 from lima.domain.shellenv import preserved
@@ -471,3 +472,17 @@ def test_values_are_frozen_equal_by_content_and_know_their_fields() -> None:
         Summary(nonsense=1)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="missing"):
         InstanceRecord(name="x")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("asked", "host", "device"),
+    [
+        ("default", HostOS.LINUX, "pa"),
+        ("default", HostOS.DARWIN, "coreaudio"),
+        ("default", HostOS.WINDOWS, "dsound"),
+        ("none", HostOS.LINUX, "none"),
+        ("", HostOS.LINUX, None),
+    ],
+)
+def test_sound_goes_where_the_host_plays_it(asked: str, host: HostOS, device: str | None) -> None:
+    assert audio_device(asked, host) == device
