@@ -80,8 +80,8 @@ def architectures(name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(named)) or (str(JANE.arch),)
 
 
-def examined(name: str, arch: str = str(JANE.arch)) -> Examined:
-    """The filled template and what is wrong with it, for a guest of that architecture."""
+def examined(name: str, arch: str = str(JANE.arch), *, default: str = "") -> Examined:
+    """The filled template and what is wrong with it, for a guest of that architecture, with a `default.yaml`."""
     facts = HOSTS.get(content(name).get("vmType", ""), JANE)
     survey = SurveyHost(files=FakeHostFiles(), networks=YamlNetworksParser(), facts=facts, version=VERSION)
     resolve = ResolveInstance(
@@ -89,7 +89,7 @@ def examined(name: str, arch: str = str(JANE.arch)) -> Examined:
         parser=YamlTemplateParser(),
         facts=facts,
         version=VERSION,
-        user_config={"override.yaml": f"arch: {arch}\n".encode()}.get,
+        user_config={"override.yaml": f"arch: {arch}\n".encode(), "default.yaml": default.encode()}.get,
         survey=survey,
         engine=GotplTemplates(to_yaml=write_value).expand,
     )

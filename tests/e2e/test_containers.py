@@ -75,5 +75,7 @@ def test_a_published_port_is_reported_while_the_container_runs(engine: tuple[Hom
     sock = home.file(name, f"sock/{name.partition('-')[0]}.sock")
     assert asked(sock, "/_ping") == b"OK"
     assert b'/web"' in asked(sock, "/v1.40/containers/json")
+    if "docker" in name:
+        assert "192.168.5.2" in guest("getent hosts host.docker.internal")
     guest(f"{command} kill web && {command} rm -f web")
     wait_for(lambda: ("tcp", PORT) not in reported(home, name), seconds=10, what="the port is gone")

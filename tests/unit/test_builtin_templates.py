@@ -55,8 +55,22 @@ def test_its_first_lines_say_what_it_is_for_and_how_it_is_used(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", builtin.NAMES)
-def test_no_host_directory_is_shared_without_the_part_that_says_so(name: str) -> None:
-    assert not builtin.content(name).get("mounts")
+def test_host_directories_are_those_of_one_part(name: str) -> None:
+    shared = builtin.content("_default/mounts")["mounts"]
+    assert builtin.content(name).get("mounts", []) in ([], shared)
+
+
+def test_the_sandbox_shares_nothing_whatever_is_usual() -> None:
+    usual = "mounts: [{location: /srv}]\nportForwards: [{guestPort: 80, hostPort: 8080}]\nssh: {forwardAgent: true}\n"
+    resolution = builtin.examined("sandbox", default=usual).resolution
+    assert resolution.config is not None
+    template, config = resolution.template, resolution.config
+    assert not template.mounts
+    assert not config.port_forwards
+    assert (config.plain, config.port_forward_defaults, config.propagate_proxy_env) == (True, False, False)
+    assert (config.user.name, config.user.passwordless_sudo) == ("sandbox", False)
+    assert template.ssh is not None
+    assert (template.ssh.forward_agent, template.ssh.forward_x11, template.ssh.load_dot_ssh_pub_keys) == (False,) * 3
 
 
 def test_the_default_template_has_an_image_for_every_architecture() -> None:
