@@ -21,6 +21,7 @@ class Value:
     _defaults: "dict[str, Any]" = {}  # noqa: RUF012  replaced for each class, never changed
 
     def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
         cls._names = tuple(cls.__dict__.get("__annotations__", ()))
         cls._defaults = {name: cls.__dict__[name] for name in cls._names if name in cls.__dict__}
 
