@@ -1,5 +1,6 @@
 """`limactl list`. Light: on the quick path; YAML, yq and Go templates are loaded where the output needs them."""
 
+import gc
 import os
 import sys
 
@@ -14,6 +15,7 @@ from lima.wiring import quick
 def run(request: ListRequest, options: GlobalOptions) -> int:
     """Print the instances; 1 where a name matches nothing."""
     log = Log(options)
+    gc.disable()  # over before there is garbage in cycles: looking for it takes a twentieth of the time
     try:
         request.check()
         if request.list_fields:
@@ -22,6 +24,8 @@ def run(request: ListRequest, options: GlobalOptions) -> int:
         return _list(request, log)
     except LimaError as error:
         return log.fatal(error)
+    finally:
+        gc.enable()
 
 
 def _list(request: ListRequest, log: Log) -> int:
