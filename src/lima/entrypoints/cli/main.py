@@ -32,13 +32,23 @@ def limactl(argv: list[str] | None = None) -> int:
     if argv is None and os.path.basename(sys.argv[0]).partition(".")[0] == "yq":
         words = ["yq", *words]  # a link by that name
     try:
-        return _run(words)
+        status = _run(words)
+        if argv is None and words[:1] in (["list"], ["ls"]):
+            _leave(status)
+        return status
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         # `limactl list | head`: nobody reads on, which is no error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
+
+
+def _leave(status: int) -> None:
+    """End the process here: taking the interpreter apart is a sixth of what `list` costs, and nothing waits for it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def lima(argv: list[str] | None = None) -> int:
