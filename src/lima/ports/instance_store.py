@@ -28,7 +28,7 @@ class InstanceStore(Protocol):
     """
 
     def names(self) -> tuple[str, ...]:
-        """Names of all directories that count as instances, in byte order."""
+        """Names of all directories that count as instances, in byte order; some may lack their `lima.yaml`."""
         ...
 
     def directory(self, name: str) -> str:

@@ -38,16 +38,15 @@ class FilesystemInstanceStore:
     # --- looking -----------------------------------------------------------------------------------------------------
 
     def names(self) -> tuple[str, ...]:
-        """Names of all directories that hold a `lima.yaml`, in byte order."""
+        """Names of all directories that are neither hidden nor ours, in byte order; and of links to an instance."""
         try:
-            entries = os.listdir(self._home)
+            with os.scandir(self._home) as entries:
+                found = [entry.name for entry in entries if entry.name[0] not in "._" and self._may_be_one(entry)]
         except FileNotFoundError:
             return ()
         except OSError as error:
             raise atomic.storage_error("read", self._home, error) from error
-        return tuple(
-            sorted(name for name in entries if name[0] not in "._" and _may_be_there(self._path(name, FileName.CONFIG)))
-        )
+        return tuple(sorted(found))
 
     def directory(self, name: str) -> str:
         """Absolute path of the instance directory, existing or not."""
@@ -274,6 +273,12 @@ class FilesystemInstanceStore:
         )
 
     # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _may_be_one(self, entry: os.DirEntry[str]) -> bool:
+        """A directory with or without `lima.yaml`: what is half made is shown as broken, and not passed over."""
+        if entry.is_symlink():
+            return _may_be_there(self._path(entry.name, FileName.CONFIG))
+        return entry.is_dir()
 
     def _path(self, name: str, file: str) -> str:
         return f"{self._home}/{name}/{_plain(file)}"

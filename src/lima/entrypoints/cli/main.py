@@ -35,13 +35,13 @@ def limactl(argv: list[str] | None = None) -> int:
         status = _run(words)
         if argv is None and words[:1] in (["list"], ["ls"]):
             _leave(status)
-        return status
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         # `limactl list | head`: nobody reads on, which is no error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
+    return status
 
 
 def _leave(status: int) -> None:

@@ -28,6 +28,11 @@ class InstanceStoreContract:
         assert subject.facts("a").has_config
         assert subject.directory("a").endswith("/a")
 
+    def test_what_is_half_made_is_not_passed_over(self, subject: InstanceStore) -> None:
+        subject.create("a", {"lima-version": (b"2.2.0", 0o444)})
+        assert subject.names() == ("a",)
+        assert not subject.facts("a").has_config
+
     def test_a_name_is_taken_once(self, subject: InstanceStore) -> None:
         subject.create("a", FILES)
         with pytest.raises(InstanceExistsError):
