@@ -50,6 +50,7 @@ class Command:
 
 
 LIFECYCLE = "lima.entrypoints.cli.lifecycle"
+INSTANCES = "lima.entrypoints.cli.instances"
 TEMPLATE = "lima.entrypoints.cli.template"
 DISK = "lima.entrypoints.cli.disk"
 COMMANDS = {
@@ -111,6 +112,43 @@ COMMANDS = {
             ("limactl list --filter '.status == \"Running\"'", "a yq expression"),
             ("limactl list --yq .config.memory", ""),
         ),
+    ),
+    "clone": Command(
+        target=f"{INSTANCES}:clone",
+        usage="OLDINST NEWINST",
+        least=2,
+        most=2,
+        summary="Clone a stopped instance",
+        examples=(("limactl clone default box", "the same disk and configuration, another machine"),),
+    ),
+    "rename": Command(
+        target=f"{INSTANCES}:rename",
+        usage="OLDINST NEWINST",
+        least=2,
+        most=2,
+        summary="Rename a stopped instance",
+        examples=(("limactl rename default box", ""), ("limactl rename --start default box", "and start it")),
+    ),
+    "factory-reset": Command(
+        target=f"{INSTANCES}:factory_reset",
+        usage="[INSTANCE]",
+        most=1,
+        summary="Remove the disk of an instance; its configuration stays",
+        examples=(("limactl factory-reset box", "the next start makes a new disk"),),
+    ),
+    "protect": Command(
+        target=f"{INSTANCES}:protect",
+        usage="INSTANCE [INSTANCE, ...]",
+        least=1,
+        summary="Protect instances from being deleted",
+        examples=(("limactl protect box", "`delete` and `factory-reset` refuse it"),),
+    ),
+    "unprotect": Command(
+        target=f"{INSTANCES}:unprotect",
+        usage="INSTANCE [INSTANCE, ...]",
+        least=1,
+        summary="Take the protection of instances away",
+        examples=(("limactl unprotect box", ""),),
     ),
     "provision-report": Command(
         target="lima.entrypoints.cli.provision_report:provision_report",
@@ -344,6 +382,8 @@ def _miscounted(words: list[str]) -> CommandError | None:
         problem = f'unknown command "{given[0]}" for "{name}"'
     elif most is None:
         problem = f"requires at least {least} arg(s), only received {received}"
+    elif least == 0:
+        problem = f"accepts at most {most} arg(s), received {received}"
     elif least == most:
         problem = f"accepts {most} arg(s), received {received}"
     else:
