@@ -101,6 +101,7 @@ class Container(containers.DeclarativeContainer):
     summarise_instance = providers.Factory(factories.summarise_instance, store, resolve_instance)
     list_instances = providers.Factory(factories.list_instances, host_facts, summarise_instance)
     run_shell = providers.Factory(factories.run_shell, host_facts)
+    copy_files = providers.Factory(factories_instances.copy_files, store, runner, run_shell)
     show_provision_report = providers.Factory(factories.show_provision_report, store)
     show_info = providers.Factory(
         factories_templates.show_info, host_facts, template_source, accelerator_probe, resolve_instance

@@ -8,14 +8,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lima.adapters.filesystem.instances import FilesystemInstanceStore
     from lima.adapters.system.processes import SystemProcessTable
+    from lima.adapters.system.runner import AsyncProcessRunner
     from lima.application.clone_instance import CloneInstance
+    from lima.application.copy_files import CopyFiles
     from lima.application.observe_instance import ObserveInstance
     from lima.application.protect_instance import ProtectInstance
     from lima.application.rename_instance import RenameInstance
     from lima.application.reset_instance import ResetInstance
+    from lima.application.run_shell import RunShell
     from lima.application.stop_instance import StopInstance
     from lima.domain.host import HostFacts
     from lima.ports.events import EventSink
+
+
+def copy_files(instances: FilesystemInstanceStore, processes_runner: AsyncProcessRunner, shell: RunShell) -> CopyFiles:
+    from lima.application.copy_files import CopyFiles
+
+    return CopyFiles(store=instances, runner=processes_runner, check_running=shell.check_running, ssh=shell.ssh)
 
 
 def protect_instance(instances: FilesystemInstanceStore) -> ProtectInstance:

@@ -113,6 +113,18 @@ COMMANDS = {
             ("limactl list --yq .config.memory", ""),
         ),
     ),
+    "copy": Command(
+        target="lima.entrypoints.cli.copying:copy",
+        usage="SOURCE ... TARGET",
+        least=2,
+        summary="Copy files between the host and guests",
+        examples=(
+            ("limactl copy default:/etc/os-release .", ""),
+            ("limactl cp -r ./src default:~/work", "a folder; `~` is the guest's home"),
+            ("limactl cp a.txt b.txt default:/tmp/", "several"),
+            ("limactl cp one:/tmp/a two:/tmp/", "from guest to guest"),
+        ),
+    ),
     "clone": Command(
         target=f"{INSTANCES}:clone",
         usage="OLDINST NEWINST",
@@ -282,7 +294,7 @@ COMMANDS = {
         examples=(("limactl doctor", "exit status 1 where something is missing"), ("limactl doctor --json", "")),
     ),
 }
-ALIASES = {"ls": "list", "rm": "delete", "remove": "delete", "tmpl": "template"}
+ALIASES = {"cp": "copy", "ls": "list", "rm": "delete", "remove": "delete", "tmpl": "template"}
 SUB_ALIASES = {"disk": {"ls": "list", "rm": "delete", "remove": "delete"}}
 EDIT_FLAGS = frozenset({
     "--cpus", "--dns", "--memory", "--mount", "--mount-only", "--mount-none", "--mount-type", "--vm-type",
