@@ -2,7 +2,7 @@
 
 import difflib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,6 +10,7 @@ import cyclopts
 from cyclopts import App
 
 from lima.domain.errors import CommandError, LimaError
+from lima.entrypoints.cli import plugin
 from lima.entrypoints.cli.context import CONTEXT, STDIN
 from lima.entrypoints.cli.globals import GlobalOptions, take_globals
 from lima.entrypoints.cli.output import Log, warn_root
@@ -288,6 +289,17 @@ COMMANDS = {
         summary="Show diagnostic information as JSON",
         examples=(("limactl info", ""), ("limactl info --yq .limaHome", "texts are printed bare")),
     ),
+    "completion": Command(
+        target="lima.entrypoints.cli.completion:completion",
+        usage="bash|zsh|fish",
+        least=1,
+        most=1,
+        summary="Print the script that completes command lines in a shell",
+        examples=(
+            ("source <(limactl completion bash)", "in ~/.bashrc; zsh likewise, after compinit"),
+            ("limactl completion fish | source", "in config.fish"),
+        ),
+    ),
     "doctor": Command(
         target="lima.entrypoints.cli.report:doctor",
         summary="Show what this host lacks, and the one command that installs it",
@@ -304,8 +316,11 @@ EDIT_FLAGS = frozenset({
 })  # fmt: skip
 
 
-def build() -> App:
-    """The application with all its commands."""
+PLUGINS = "Available Plugins (Experimental)"
+
+
+def build(*, plugins: Iterable[tuple[str, str]] = ()) -> App:
+    """The application with all its commands. `plugins` are commands that only its help shows."""
     formatter: Literal["default", "plain"] = "default" if sys.stdout.isatty() else "plain"
     app = App(
         name="limactl",
@@ -316,6 +331,9 @@ def build() -> App:
         help_format="plaintext",
     )
     _register(app, COMMANDS, formatter)
+    for name, summary in plugins:
+        if name not in COMMANDS:
+            app.command(App(name=name, help=summary, version_flags=[], group=PLUGINS))
     return app
 
 
@@ -347,6 +365,8 @@ def run(words: list[str]) -> int:
     """Parse, run, and say what went wrong; the exit status."""
     log = Log(GlobalOptions())
     try:
+        if (name := plugin.name_in(words)) not in COMMANDS and name not in ALIASES:
+            plugin.become(name, words)
         options, rest = take_globals(words)
         log = Log(options)
         rest[:1] = [ALIASES.get(rest[0], rest[0])] if rest else []
@@ -362,12 +382,21 @@ def run(words: list[str]) -> int:
             warn_root(log)
         if rest and _is_group(rest):
             rest = [rest[0], "--help"]  # whatever follows: upstream says so, and scripts ask for no more
-        result = build()(rest, exit_on_error=False, print_error=False, result_action="return_value")
+        result = build(plugins=_plugins(rest))(
+            rest, exit_on_error=False, print_error=False, result_action="return_value"
+        )
     except LimaError as error:
         return log.fatal(error)
     except cyclopts.CycloptsError as error:
         return log.fatal(_translated(error, words))
     return result if isinstance(result, int) else 0
+
+
+def _plugins(words: list[str]) -> tuple[tuple[str, str], ...]:
+    """Those that the overview shows: for any other command nobody looks for them."""
+    from lima.wiring import plugins
+
+    return plugins.listed() if words in ([], ["--help"], ["-h"]) else ()
 
 
 def _is_group(words: list[str]) -> bool:

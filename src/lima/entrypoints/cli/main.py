@@ -83,6 +83,10 @@ def _run(words: list[str]) -> int:
         from lima.wiring.quick import run_yq
 
         return run_yq(words[1:])
+    if words[:1] in (["__complete"], ["__completeNoDesc"]):
+        from lima.entrypoints.cli.completing import run as complete
+
+        return complete(words[1:], with_descriptions=words[0] == "__complete")
     if words in (["-v"], ["--version"]):
         from lima._version import __version__
 
