@@ -212,7 +212,7 @@ def test_shell_scripts_are_clean() -> None:
     if shutil.which("shellcheck") is None:
         pytest.skip("shellcheck is not installed")
     scripts = []
-    for folder in ("guest", "scripts"):
+    for folder in ("guest", "scripts", "wrappers"):
         for parent, _, files in os.walk(os.path.join(REPO, folder)):
             for file in set(files) - {"lima-guestagent"}:  # modules behind a few lines of shell
                 path = os.path.join(parent, file)
