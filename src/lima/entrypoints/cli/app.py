@@ -3,7 +3,6 @@
 import difflib
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Literal
 
 import cyclopts
@@ -11,8 +10,10 @@ from cyclopts import App
 
 from lima.domain.errors import CommandError, LimaError
 from lima.entrypoints.cli import plugin
+from lima.entrypoints.cli.command import Command
 from lima.entrypoints.cli.context import CONTEXT, STDIN
 from lima.entrypoints.cli.globals import GlobalOptions, take_globals
+from lima.entrypoints.cli.instance_commands import INSTANCE_COMMANDS
 from lima.entrypoints.cli.output import Log, warn_root
 
 HELP = "Lima: Linux virtual machines on your own computer."
@@ -28,33 +29,11 @@ Global flags: --log-level LEVEL, --log-format text|json, --debug, --tty[=false],
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
-    """Where a command's code is, and what its help says. `examples` are command lines with a remark; `usage` names the
-    arguments, of which there are between `least` and `most` (None: any number)."""
-
-    target: str
-    summary: str
-    usage: str = ""
-    least: int = 0
-    most: int | None = None
-    examples: tuple[tuple[str, str], ...] = ()
-    commands: Mapping[str, "Command"] = field(default_factory=dict)
-
-    @property
-    def epilogue(self) -> str:
-        """The examples as a block."""
-        if not self.examples:
-            return ""
-        lines = (f"  {line:<44}{remark}".rstrip() for line, remark in self.examples)
-        return "Examples:\n" + "\n".join(lines) + "\n"
-
-
 LIFECYCLE = "lima.entrypoints.cli.lifecycle"
-INSTANCES = "lima.entrypoints.cli.instances"
 TEMPLATE = "lima.entrypoints.cli.template"
 DISK = "lima.entrypoints.cli.disk"
 COMMANDS = {
+    **INSTANCE_COMMANDS,
     "create": Command(
         target=f"{LIFECYCLE}:create",
         summary="Create an instance of Lima, without starting it",
@@ -113,55 +92,6 @@ COMMANDS = {
             ("limactl list --filter '.status == \"Running\"'", "a yq expression"),
             ("limactl list --yq .config.memory", ""),
         ),
-    ),
-    "copy": Command(
-        target="lima.entrypoints.cli.copying:copy",
-        usage="SOURCE ... TARGET",
-        least=2,
-        summary="Copy files between the host and guests",
-        examples=(
-            ("limactl copy default:/etc/os-release .", ""),
-            ("limactl cp -r ./src default:~/work", "a folder; `~` is the guest's home"),
-            ("limactl cp a.txt b.txt default:/tmp/", "several"),
-            ("limactl cp one:/tmp/a two:/tmp/", "from guest to guest"),
-        ),
-    ),
-    "clone": Command(
-        target=f"{INSTANCES}:clone",
-        usage="OLDINST NEWINST",
-        least=2,
-        most=2,
-        summary="Clone a stopped instance",
-        examples=(("limactl clone default box", "the same disk and configuration, another machine"),),
-    ),
-    "rename": Command(
-        target=f"{INSTANCES}:rename",
-        usage="OLDINST NEWINST",
-        least=2,
-        most=2,
-        summary="Rename a stopped instance",
-        examples=(("limactl rename default box", ""), ("limactl rename --start default box", "and start it")),
-    ),
-    "factory-reset": Command(
-        target=f"{INSTANCES}:factory_reset",
-        usage="[INSTANCE]",
-        most=1,
-        summary="Remove the disk of an instance; its configuration stays",
-        examples=(("limactl factory-reset box", "the next start makes a new disk"),),
-    ),
-    "protect": Command(
-        target=f"{INSTANCES}:protect",
-        usage="INSTANCE [INSTANCE, ...]",
-        least=1,
-        summary="Protect instances from being deleted",
-        examples=(("limactl protect box", "`delete` and `factory-reset` refuse it"),),
-    ),
-    "unprotect": Command(
-        target=f"{INSTANCES}:unprotect",
-        usage="INSTANCE [INSTANCE, ...]",
-        least=1,
-        summary="Take the protection of instances away",
-        examples=(("limactl unprotect box", ""),),
     ),
     "provision-report": Command(
         target="lima.entrypoints.cli.provision_report:provision_report",
