@@ -20,7 +20,7 @@ start: $(STAMP) $(AGENT) ## install what is missing, boot a Debian guest, show w
 
 # in CI, what the tests need must be there; elsewhere they are skipped with the reason
 comma := ,
-test: export LIMA_TESTS_REQUIRE := $(if $(CI),needs_qemu$(comma)needs_ssh)
+test: export LIMA_TESTS_REQUIRE := $(if $(CI),needs_qemu$(comma)needs_ssh$(comma)needs_shells)
 test: $(DEV_STAMP) $(AGENT) ## all tests that fit into one CI run, with real guests
 	@scripts/test-requirements.sh $(RUN)
 	@$(MAKE) --no-print-directory coverage

@@ -5,16 +5,12 @@ import shutil
 import sys
 import tempfile
 
+from tests.fleet import make_instances, running
+
 from benchmarks.measuring import Row, base_env, cpu_ms, interleaved
 
+LIVE = 20
 TEMPLATE = "images:\n- location: /x.raw\n  arch: x86_64\ncpus: 2\nmemory: 2GiB\n"
-
-
-def make(home: str, count: int) -> None:
-    for number in range(count):
-        os.makedirs(f"{home}/i{number:04}")
-        with open(f"{home}/i{number:04}/lima.yaml", "w") as file:
-            file.write(TEMPLATE)
 
 
 def rows() -> list[Row]:
@@ -23,8 +19,8 @@ def rows() -> list[Row]:
     home = tempfile.mkdtemp(prefix="lima-bench-")
     many = tempfile.mkdtemp(prefix="lima-bench-")
     try:
-        make(home, 1)
-        make(many, 1000)
+        make_instances(home, 1, TEMPLATE)
+        names = make_instances(many, 1000, TEMPLATE)
         env, env_many = base_env(home), base_env(many)
 
         def without_summary(where: dict[str, str]) -> float:
@@ -38,8 +34,11 @@ def rows() -> list[Row]:
         # the last one left a valid summary behind
         many_without = without_summary(env_many)
         (many_with, one_with) = interleaved(5, lambda: cpu_ms(limactl, env_many), lambda: cpu_ms(limactl, env))
+        with running(many, names[:LIVE]):
+            (many_live,) = interleaved(5, lambda: cpu_ms(limactl, env_many))
         each_with = (many_with - one_with) / 999
         each_without = (many_without - without) / 999
+        each_live = (many_live - one_with) / 999
     finally:
         shutil.rmtree(home)
         shutil.rmtree(many)
@@ -47,5 +46,6 @@ def rows() -> list[Row]:
         Row("list, 1 stopped instance, valid summary: CPU over bare python -S", f"{with_summary / python:.1f} × ({with_summary:.0f} ms)", "≤ 4 ×", with_summary <= 4 * python),
         Row("list, 1 stopped instance, no summary: CPU over bare python -S", f"{without / python:.1f} × ({without:.0f} ms)", "≤ 10 ×", without <= 10 * python),
         Row("list, 1,000 instances, valid summaries: CPU an instance", f"{each_with:.3f} ms", "≤ 0.2 ms", each_with <= 0.2),
+        Row(f"list, 1,000 instances, {LIVE} of them with a live host agent: CPU an instance", f"{each_live:.3f} ms", "≤ 0.2 ms", each_live <= 0.2),
         Row("list, 1,000 instances, no summaries: CPU an instance", f"{each_without:.2f} ms", "≤ 3 ms", each_without <= 3),
     ]  # fmt: skip

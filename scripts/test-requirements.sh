@@ -12,6 +12,9 @@ need shellcheck shellcheck
 need busybox busybox
 need newuidmap uidmap
 need openssl openssl
+need rsync rsync
+need zsh zsh
+need fish fish
 if [ "${2:-}" = all ]; then
 	need ansible-playbook ansible-core
 	need mcopy mtools

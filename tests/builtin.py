@@ -1,7 +1,6 @@
 """The templates that come with the program, resolved as on a host that holds nothing else."""
 
 import functools
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +28,8 @@ NAMES = tuple(name for name in PARTS if not name.startswith("_"))
 UPSTREAM = tuple((Path(__file__).parent / "data/templates/upstream.txt").read_text(encoding="ascii").split())
 """The names that upstream ships."""
 HOSTS = {
-    "vz": replace(JANE, os=HostOS.DARWIN, arch=Arch.AARCH64, home="/Users/jane", lima_home="/Users/jane/.lima"),
-    "wsl2": replace(JANE, os=HostOS.WINDOWS),
+    "vz": JANE.but(os=HostOS.DARWIN, arch=Arch.AARCH64, home="/Users/jane", lima_home="/Users/jane/.lima"),
+    "wsl2": JANE.but(os=HostOS.WINDOWS),
 }
 """The host that a template of this `vmType` is for; all others are resolved on Jane's Linux."""
 

@@ -15,7 +15,11 @@ settings.register_profile("nightly", max_examples=2000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
 SBIN = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-TOOLS = {"needs_qemu": ("qemu-system-x86_64", "qemu-img"), "needs_ssh": ("ssh", "sshd", "ssh-keygen")}
+TOOLS = {
+    "needs_qemu": ("qemu-system-x86_64", "qemu-img"),
+    "needs_ssh": ("ssh", "sshd", "ssh-keygen"),
+    "needs_shells": ("bash", "zsh", "fish"),
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

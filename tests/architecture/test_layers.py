@@ -160,6 +160,21 @@ def test_the_quick_path_stays_light(tmp_path, words: tuple[str, ...]) -> None:
     assert done.stderr.rpartition("HEAVY=")[2] == ""
 
 
+def test_resolving_for_a_list_without_summaries_defines_no_dataclass(tmp_path) -> None:
+    """Fifty of them take a third of the time that such a list may take (docs/decisions/0008)."""
+    program = (
+        "import sys; from lima.entrypoints.cli.main import limactl; limactl(['list']);"
+        "unwanted = ('dataclasses', 'shutil', 'subprocess', 'asyncio', 'logging', 'cyclopts', 'dependency_injector');"
+        "sys.stderr.write('HEAVY=' + ','.join(m for m in unwanted if m in sys.modules))"
+    )
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "lima.yaml").write_text("images:\n- location: /x.raw\n  arch: x86_64\n")
+    env = {**os.environ, "LIMA_HOME": str(tmp_path), "PYTHONPATH": os.path.join(REPO, "src")}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
+    assert (tmp_path / "_cache" / "summaries.json").exists()
+    assert done.stderr.rpartition("HEAVY=")[2] == ""
+
+
 def test_a_host_agent_loads_what_speaks_to_a_guest_when_there_is_one() -> None:
     program = (
         "import sys, lima.entrypoints.hostagent.main; from lima.wiring.container import Container;"
@@ -197,7 +212,7 @@ def test_shell_scripts_are_clean() -> None:
     if shutil.which("shellcheck") is None:
         pytest.skip("shellcheck is not installed")
     scripts = []
-    for folder in ("guest", "scripts"):
+    for folder in ("guest", "scripts", "wrappers"):
         for parent, _, files in os.walk(os.path.join(REPO, folder)):
             for file in set(files) - {"lima-guestagent"}:  # modules behind a few lines of shell
                 path = os.path.join(parent, file)

@@ -80,7 +80,7 @@ REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 @pytest.fixture
 def facts(tmp_path) -> HostFacts:
     real = SystemHostInspector().facts()
-    return replace(real, cache_dir=str(tmp_path / "cache"), home=str(tmp_path), lima_home=str(tmp_path / "lima"))
+    return real.but(cache_dir=str(tmp_path / "cache"), home=str(tmp_path), lima_home=str(tmp_path / "lima"))
 
 
 @pytest.fixture

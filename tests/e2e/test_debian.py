@@ -5,6 +5,7 @@ after stop and an edit.
 """
 
 import os
+import pathlib
 from collections.abc import Iterator
 
 import pytest
@@ -74,6 +75,30 @@ def test_stages_were_told_with_their_times(debian: Home) -> None:
     log = debian.read("default", "ha.stdout.log")
     for stage in ("kernel", "user", "network", "ssh"):
         assert f'"stage":"{stage}"' in log
+
+
+def test_files_are_copied_in_out_and_within(debian: Home, tmp_path: pathlib.Path) -> None:
+    payload = os.urandom(3_000_000)
+    (tmp_path / "one").write_bytes(payload)
+    (tmp_path / "two words").write_text("two")
+    (tmp_path / "folder/sub").mkdir(parents=True)
+    (tmp_path / "folder/sub/three").write_text("three")
+    guest(debian, "mkdir -p in")
+    here = str(tmp_path)
+    for backend in (["--backend=scp"], []):
+        debian.ok("copy", *backend, f"{here}/one", f"{here}/two words", "default:~/in/")
+        debian.ok("cp", *backend, "-r", f"{here}/folder", "default:in/")
+        assert guest(debian, "cd in; cat 'two words' folder/sub/three; stat -c %s one") == "twothree3000000"
+        debian.ok("cp", *backend, "default:in/one", f"{here}/back")
+        assert (tmp_path / "back").read_bytes() == payload
+        guest(debian, "rm -r in/*")
+    # between guests, by way of the host: here twice the same one
+    debian.ok("cp", f"{here}/two words", "default:/tmp/from")
+    debian.ok("cp", "default:/tmp/from", "default:/tmp/to")
+    assert guest(debian, "cat /tmp/to") == "two"
+    failed = debian.limactl("cp", "--backend=scp", "default:/nope", here)
+    assert failed.code == 1
+    assert "No such file" in failed.err
 
 
 def test_a_reboot_inside_comes_back_ready(debian: Home) -> None:

@@ -153,6 +153,30 @@ def test_stop_by_force_and_delete_by_force(home: Home) -> None:
     assert (os.path.exists(home.directory("tiny")), home.processes("tiny")) == (False, [])
 
 
+def test_a_clone_is_another_machine_a_new_name_the_same_and_a_reset_one_as_new(home: Home) -> None:
+    def read_disk(name: str) -> str:
+        return home.ok("shell", name, "sudo", "head", "-c", "6", "/dev/vda").out
+
+    home.ok("start", "--tty=false", "template:tiny", timeout=WARM_S)
+    home.ok("shell", "tiny", "sudo", "sh", "-c", "printf marker >/dev/vda && sync")
+    assert "cannot clone a running instance" in home.limactl("clone", "tiny", "two").err
+    home.ok("stop", "tiny")
+    home.ok("clone", "tiny", "two")
+    home.ok("rename", "two", "three")
+    assert home.ok("list", "-q").out.split() == ["three", "tiny"]
+    home.ok("start", "three")
+    assert home.ok("shell", "three", "uname", "-n").out.strip() == "lima-three"
+    assert read_disk("three") == "marker"
+    keys = {home.read(name, "known_hosts").split()[-1] for name in ("tiny", "three")}
+    assert len(keys) == 2
+    # files go from guest to guest, each with its own key, and to neither where one is stopped
+    assert "instance `tiny` is stopped" in home.limactl("copy", "three:/etc/passwd", "tiny:/tmp/").err
+    home.ok("factory-reset", "three")
+    assert (home.status("three"), home.processes("three")) == ("Stopped", [])
+    home.ok("start", "three")
+    assert read_disk("three") != "marker"
+
+
 def test_poweroff_inside_ends_in_stopped_and_reboot_comes_back_ready(home: Home) -> None:
     home.ok("start", "--tty=false", "template:tiny", timeout=WARM_S)
     boot = home.ok("shell", "tiny", "cat", "/proc/sys/kernel/random/boot_id").out

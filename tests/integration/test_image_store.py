@@ -9,7 +9,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
@@ -70,7 +69,7 @@ def server() -> Iterator[str]:
 
 @pytest.fixture
 def store(tmp_path) -> CachedImageStore:
-    facts = replace(SystemHostInspector().facts(), cache_dir=str(tmp_path / "cache"), home=str(tmp_path))
+    facts = SystemHostInspector().facts().but(cache_dir=str(tmp_path / "cache"), home=str(tmp_path))
 
     async def over_http(file: FileRef, path: str, sink: fakes.FakeEventSink, stage: str) -> dict[str, str]:
         return await fetch(file, path, progress=sink, stage=stage)
@@ -236,7 +235,7 @@ async def test_who_asks_may_stop_waiting_for_a_host_that_swallows_everything(sto
 
 
 async def test_a_built_image_is_built_once_and_a_failed_build_keeps_nothing(tmp_path) -> None:
-    facts = replace(SystemHostInspector().facts(), cache_dir=str(tmp_path / "cache"))
+    facts = SystemHostInspector().facts().but(cache_dir=str(tmp_path / "cache"))
     builder = fakes.FakeImageBuilder()
     disks = QemuDiskTool(runner=AsyncProcessRunner())
     store = CachedImageStore(

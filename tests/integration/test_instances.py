@@ -9,47 +9,19 @@ import sys
 from collections.abc import Callable
 
 import pytest
+from tests.dying import PREAMBLE, run
 
 from lima.adapters.filesystem.instances import FilesystemInstanceStore
 from lima.adapters.system.processes import SystemProcessTable
 
 SRC = str(pathlib.Path(__file__).parents[2] / "src")
 
-PREAMBLE = """
-import os, signal, sys
-from lima.adapters.filesystem import atomic
-from lima.adapters.filesystem.instances import FilesystemInstanceStore
-from lima.adapters.system.processes import SystemProcessTable
-home, left = sys.argv[1], int(sys.argv[2])
-processes = SystemProcessTable()
-store = FilesystemInstanceStore(home, processes)
-
-def checkpoint(name):
-    global left
-    print(name, flush=True)
-    left -= 1
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-atomic.checkpoint = checkpoint
-"""
 NEW = '{"lima.yaml": (b"new", 0o644), "lima-version": (b"2", 0o444)}'
 CREATE = f"store.create('a', {NEW})"
 DELETE = "store.delete('a')"
 WRITE = "store.write('a', 'lima.yaml', b'new')"
 LINK = "store.link_image('a', {'basedisk': home + '/../image', 'kernel': home + '/../kernel'})"
 RECOVER = "store.recover(is_alive=processes.is_alive)"
-
-
-def run(home: str, what: str, *, kill_at: int = 0, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*prefix, sys.executable, "-c", PREAMBLE + what, home, str(kill_at)],
-        env={**os.environ, "PYTHONPATH": SRC},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
 
 
 @pytest.fixture

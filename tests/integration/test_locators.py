@@ -5,7 +5,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -71,8 +71,8 @@ def site() -> Iterator[Site]:
 def source(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TemplateFiles:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("PATH", f"{tmp_path}/bin{os.pathsep}{os.environ['PATH']}")
-    facts = replace(
-        JANE, home=str(tmp_path), lima_home=f"{tmp_path}/.lima", working_dir=str(tmp_path),
+    facts = JANE.but(
+        home=str(tmp_path), lima_home=f"{tmp_path}/.lima", working_dir=str(tmp_path),
         environment=(("GH_TOKEN", "secret"),),
     )  # fmt: skip
 

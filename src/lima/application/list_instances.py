@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 
 class Listing(Value):
-    """`unmatched`: names that were asked for and that nothing has."""
+    """`unmatched`: names that were asked for and that nothing has. `vanished`: directories that went meanwhile."""
 
     records: tuple[InstanceRecord, ...]
     unmatched: tuple[str, ...] = ()
+    vanished: tuple[str, ...] = ()
 
 
 class ListInstances(Value):
@@ -50,9 +51,13 @@ class ListInstances(Value):
             if seen.agent is not None
         }
         answers = self.client.ask(sockets) if sockets else {}
-        records = tuple(self._record(name, facts[name], answers.get(name)) for name in wanted)
+        vanished = tuple(name for name in wanted if not facts[name].has_config and not self.store.exists(name))
+        kept = (name for name in wanted if name not in vanished)
+        records = tuple(self._record(name, facts[name], answers.get(name)) for name in kept)
         self.summaries.flush()
-        return Listing(records=records, unmatched=tuple(name for name in names if name not in present))
+        return Listing(
+            records=records, unmatched=tuple(name for name in names if name not in present), vanished=vanished
+        )
 
     def _record(self, name: str, facts: Facts, answer: AgentAnswer | None) -> InstanceRecord:
         summary = self._summary(name, facts)
@@ -69,6 +74,7 @@ class ListInstances(Value):
             message=summary.message,
             errors=errors,
             is_protected=facts.is_protected,
+            has_config=facts.has_config,
         )
         return self._with_message(record) if "{{" in summary.message else record
 

@@ -1,7 +1,6 @@
 """The filled configuration of an instance, or of a template that is to become one."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from lima.domain.completion import Circumstances
 from lima.domain.config import InstanceConfig
@@ -13,13 +12,13 @@ from lima.domain.origins import Sources, located
 from lima.domain.problem import Problem
 from lima.domain.template import Template
 from lima.domain.tree import Tree
+from lima.domain.values import Value
 from lima.domain.variables import Expand, Naming
 from lima.ports.instance_store import InstanceStore
 from lima.ports.template_reader import ParsedTemplate, TemplateParser
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolved:
+class Resolved(Value):
     """The configuration, the template with everything filled in (what `list --json` shows), and warnings."""
 
     config: InstanceConfig
@@ -27,8 +26,7 @@ class Resolved:
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Examined:
+class Examined(Value):
     """What became of a template, its problems with their places, and all warnings."""
 
     resolution: Resolution
@@ -45,8 +43,7 @@ class Examined:
         return self.resolution.template
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResolveInstance:
+class ResolveInstance(Value):
     """Parses, merges with `default.yaml` and `override.yaml`, fills and validates.
 
     Raises: TemplateSyntaxError, TemplateInvalidError (all problems at once), InstanceNotFoundError.

@@ -1,6 +1,5 @@
 """What `list` and `shell` need of an instance's configuration, resolved once and then kept."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -9,11 +8,11 @@ from lima.application.resolve_instance import ResolveInstance
 from lima.domain.errors import LimaError
 from lima.domain.instance import FileName
 from lima.domain.record import Summary
+from lima.domain.values import Value
 from lima.ports.instance_store import InstanceStore
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SummariseInstance:
+class SummariseInstance(Value):
     """Never raises: a configuration that cannot be used is a summary that says so."""
 
     store: InstanceStore

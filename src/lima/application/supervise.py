@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -149,7 +149,7 @@ class Supervise:
             )
         hypervisor = self.new_hypervisor()
         # its additional disks it has already, whatever has become of them or of the template since
-        config = replace(config, additional_disks=())
+        config = config.but(additional_disks=())
         machine = await self.boot.plan(name, config, accelerator=facts.accelerator, ssh_port=facts.ssh_port)
         if not await hypervisor.adopt(machine, process):
             raise LaunchFailedError(

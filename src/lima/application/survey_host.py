@@ -1,7 +1,5 @@
 """What the host says about a filled template: the paths it names, its playbooks, its networks."""
 
-from dataclasses import dataclass
-
 from lima.domain.defaults import Playbook, Survey
 from lima.domain.errors import LocatorError, TemplateSyntaxError
 from lima.domain.host import HostFacts
@@ -9,6 +7,7 @@ from lima.domain.host_paths import PathKind
 from lima.domain.networks import KnownNetworks
 from lima.domain.template import Template
 from lima.domain.validation import Surroundings, named_paths
+from lima.domain.values import Value
 from lima.ports.host_files import HostFiles
 from lima.ports.template_reader import NetworksParser
 
@@ -16,8 +15,7 @@ MAX_PLAYBOOK_BYTES = 4 * 1024 * 1024
 _MAX_NETWORKS_BYTES = 4 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SurveyHost:
+class SurveyHost(Value):
     """Never raises: what cannot be read is part of the answer."""
 
     files: HostFiles

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
@@ -31,6 +30,7 @@ from lima.domain.template import (
     UserSection,
     VideoSection,
 )
+from lima.domain.values import Value
 from lima.domain.variables import Expand, Expander, Naming, Variables, guest_variables, host_variables
 from lima.domain.versions import at_least
 
@@ -65,8 +65,7 @@ _BOOLEANS = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True) | dict.
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Circumstances:
+class Circumstances(Value):
     """What a template is filled for.
 
     `creating_version` is the content of `lima-version`: the tool's own for an instance that does not exist yet, None
@@ -79,8 +78,7 @@ class Circumstances:
     config_path: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Completion:
+class Completion(Value):
     """`template` with its gaps filled."""
 
     template: Template

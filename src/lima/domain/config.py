@@ -1,15 +1,14 @@
 """The filled configuration of one instance: what `defaults.fill` makes of a template, with nothing left open."""
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 
 from lima.domain.image import FileRef, ImageRef
 from lima.domain.machine import Arch, GuestOS
 from lima.domain.template import PortForward
+from lima.domain.values import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class User:
+class User(Value):
     """The guest user. Source: reference, config §5.4."""
 
     name: str
@@ -20,8 +19,7 @@ class User:
     passwordless_sudo: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ssh:
+class Ssh(Value):
     """`ssh:`; `local_port` 0 means any free port."""
 
     local_port: int = 0
@@ -51,8 +49,7 @@ class RunPolicy(StrEnum):
     ON_CHANGE = "on-change"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provision:
+class Provision(Value):
     """One provision step.
 
     `path`, `owner`, `permissions` are for the modes `data` (with `content`, `overwrite`) and `yq` (with `expression`,
@@ -73,8 +70,7 @@ class Provision:
     skip_default_dependency_resolution: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
+class Probe(Value):
     """One entry of `probes`: a script that succeeds once the guest can be used. It begins with `#!`."""
 
     description: str
@@ -82,8 +78,7 @@ class Probe:
     hint: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CopyToHost:
+class CopyToHost(Value):
     """One entry of `copyToHost`: two absolute paths."""
 
     guest: str
@@ -92,8 +87,7 @@ class CopyToHost:
     delete_on_stop: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostResolver:
+class HostResolver(Value):
     """`hostResolver:`; `hosts` are pairs of a name and an address or another name."""
 
     enabled: bool = True
@@ -101,8 +95,7 @@ class HostResolver:
     hosts: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaCerts:
+class CaCerts(Value):
     """`caCerts:`; `certs` are PEM texts, `files` host paths already read by whoever fills the seed."""
 
     remove_defaults: bool = False
@@ -110,8 +103,7 @@ class CaCerts:
     certs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdditionalDisk:
+class AdditionalDisk(Value):
     """One entry of `additionalDisks`; `format`: an empty one gets a file system, `fs_type` (`ext4` where it is empty)
     made with `fs_args`."""
 
@@ -121,8 +113,7 @@ class AdditionalDisk:
     fs_args: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Containerd:
+class Containerd(Value):
     """`containerd`; `archives` are those for the guest's architecture. `is_asked`: somebody switched it on, which else
     is the default."""
 
@@ -137,8 +128,7 @@ class Containerd:
         return self.system or self.user
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FirmwareImage:
+class FirmwareImage(Value):
     """One entry of `firmware.images`."""
 
     location: str
@@ -147,8 +137,7 @@ class FirmwareImage:
     vm_type: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QemuOptions:
+class QemuOptions(Value):
     """`vmOpts.qemu`. `accelerator` is ours: it overrides the proven one (docs/differences.md); empty: the probe decides."""
 
     minimum_version: str = ""
@@ -156,8 +145,7 @@ class QemuOptions:
     accelerator: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstanceConfig:
+class InstanceConfig(Value):
     """Everything about an instance that follows from its template, the defaults and the host. Sizes in bytes."""
 
     os: GuestOS
@@ -168,8 +156,8 @@ class InstanceConfig:
     disk_bytes: int
     images: tuple[ImageRef, ...]
     user: User
-    ssh: Ssh = field(default_factory=Ssh)
-    containerd: Containerd = field(default_factory=Containerd)
+    ssh: Ssh = Ssh()
+    containerd: Containerd = Containerd()
     additional_disks: tuple[AdditionalDisk, ...] = ()
     legacy_bios: bool = False
     firmware_images: tuple[FirmwareImage, ...] = ()
@@ -184,7 +172,7 @@ class InstanceConfig:
     env: tuple[tuple[str, str], ...] = ()
     param: tuple[tuple[str, str], ...] = ()
     dns: tuple[str, ...] = ()
-    host_resolver: HostResolver = field(default_factory=HostResolver)
+    host_resolver: HostResolver = HostResolver()
     propagate_proxy_env: bool = True
     provision: tuple[Provision, ...] = ()
     probes: tuple[Probe, ...] = ()
@@ -193,6 +181,6 @@ class InstanceConfig:
     """Filled, in order; without those that this version cannot honour."""
     port_forward_defaults: bool = True
     """Whether ports of the guest's loopback that no rule names are forwarded."""
-    ca_certs: CaCerts = field(default_factory=CaCerts)
-    qemu: QemuOptions = field(default_factory=QemuOptions)
+    ca_certs: CaCerts = CaCerts()
+    qemu: QemuOptions = QemuOptions()
     minimum_lima_version: str = ""

@@ -9,7 +9,6 @@ import ipaddress
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
@@ -20,6 +19,7 @@ from msgspec import inspect
 from lima.domain.instance import quote
 from lima.domain.template import Mark
 from lima.domain.tree import Leaf, Node, OddKey, Path, TaggedInt
+from lima.domain.values import Value
 
 T = TypeVar("T")
 _INT64 = range(-(2**63), 2**63)
@@ -38,16 +38,14 @@ def path_text(path: Path) -> str:
     return text.removeprefix(".")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Misfit:
+class Misfit(Value):
     """A value of the wrong kind; `message` is a whole sentence."""
 
     path: Path
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownKey:
+class UnknownKey(Value):
     """A key that no field has; `nearest` is the one that may be meant, or empty."""
 
     path: Path
@@ -62,8 +60,7 @@ class UnknownKey:
         return f"unknown key {quote(path_text(self.path))} is ignored{advice}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decoded(Generic[T]):
+class Decoded(Value, Generic[T]):
     """`value` is None only where there are misfits."""
 
     value: T | None
@@ -87,10 +84,10 @@ def _shape(kind: Any) -> inspect.Type:
     return inspect.type_info(kind)
 
 
-@dataclass(slots=True)
 class _Walk:
-    misfits: list[Misfit] = field(default_factory=list)
-    unknown: list[UnknownKey] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.misfits: list[Misfit] = []
+        self.unknown: list[UnknownKey] = []
 
     def convert(self, data: object, shape: inspect.Type, path: Path) -> Any:
         shape, extra = _core(shape)

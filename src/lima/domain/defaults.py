@@ -1,7 +1,6 @@
 """From a template, the user's default and override files and the host to the configuration of one instance."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from lima.domain.completion import Circumstances, complete
 from lima.domain.config import (
@@ -47,11 +46,11 @@ from lima.domain.template import (
 )
 from lima.domain.template import HostResolver as HostResolverSection
 from lima.domain.validation import Surroundings, validate, validation_warnings
+from lima.domain.values import Value
 from lima.domain.variables import Expand
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layers:
+class Layers(Value):
     """What is merged: `override` before `template` before `default`, which are the user's files of those names."""
 
     template: Template
@@ -59,24 +58,21 @@ class Layers:
     override: Template | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Survey:
+class Survey(Value):
     """What the host says about a filled template. `playbooks`: path to text, or to the reason why there is none."""
 
     surroundings: Surroundings
-    playbooks: Mapping[str, "Playbook"] = field(default_factory=dict)
+    playbooks: Mapping[str, "Playbook"] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Playbook:
+class Playbook(Value):
     """The text of an Ansible playbook; `problem` is a sentence where it cannot be read."""
 
     text: str = ""
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolution:
+class Resolution(Value):
     """What became of a template.
 
     `template` has everything filled in, as `list` and `info` show it. `problems` are broken rules. `driver` is the

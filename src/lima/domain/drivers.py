@@ -5,7 +5,6 @@ This second pass runs where an instance is about to be made or started; listing 
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -37,13 +36,13 @@ _WSL2_IMAGE = re.compile(r"\.(tar|tgz|txz|tbz2|tzst|tar\.(gz|xz|bz2|zstd|zst))$"
 _DISK_IMAGE = re.compile(r"\.(img|qcow2|raw|iso|vmdk|vhdx)(\.\w+)?$")
 
 
-@dataclass(slots=True)
 class DriverPass:
     """The template as the driver runs it, and what it says about it."""
 
-    template: Template
-    problems: list[Problem] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    def __init__(self, template: Template) -> None:
+        self.template = template
+        self.problems: list[Problem] = []
+        self.warnings: list[str] = []
 
     def put(self, **changes: object) -> None:
         """Replace fields of the template."""

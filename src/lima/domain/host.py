@@ -1,12 +1,10 @@
 """What is known about the host, as values, and what follows from it."""
 
-from dataclasses import dataclass
-
 from lima.domain.machine import Arch, HostOS
+from lima.domain.values import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostFacts:
+class HostFacts(Value):
     """The host, as templates and defaults need it. Sizes in bytes; `machine_id` as reference, runtime §0.5.
 
     `timezone` is empty where unknown. `is_root` is about the effective uid. `environment` holds only the variables
@@ -35,8 +33,7 @@ class HostFacts:
         return dict(self.environment).get(name, "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AcceleratorVerdict:
+class AcceleratorVerdict(Value):
     """Which accelerator a guest gets and why, in a sentence. `source`: `probe`, `cache`, `setting`, `overruled`,
     `foreign` (another architecture than the host's), `absent` (no device). `seconds` is what the probe took."""
 
@@ -46,8 +43,7 @@ class AcceleratorVerdict:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tool:
+class Tool(Value):
     """One program (or file) that we use. `needed_for` is a phrase (`running guests`); `path` is empty where missing.
 
     `required` false: only some uses need it.
@@ -60,8 +56,7 @@ class Tool:
     required: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolReport:
+class ToolReport(Value):
     """All of them. `install_command` is one shell line that brings what is missing (empty: nothing missing);
     `may_install` says whether this user may run it as it is (root, with a package manager that we know)."""
 

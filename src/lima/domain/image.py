@@ -1,18 +1,16 @@
 """Images: what a template names, and what the store has."""
 
-from dataclasses import dataclass
+from lima.domain.values import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileRef:
+class FileRef(Value):
     """A file that a template names: an URL, a local path, or a `bootstrap:` locator. `digest` is `algo:hex` or empty."""
 
     location: str
     digest: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageRef:
+class ImageRef(Value):
     """One entry of `images:`, chosen for this instance's architecture."""
 
     disk: FileRef
@@ -24,8 +22,7 @@ class ImageRef:
     arch_variant: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredImage:
+class StoredImage(Value):
     """Immutable files in the store (mode 0444), absolute paths. `disk` is None for guests that live in their initrd.
 
     `disk_format` is `qcow2`, `raw` or `iso`; `description` says in a few words where it came from.
@@ -39,8 +36,7 @@ class StoredImage:
     cmdline: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiskInfo:
+class DiskInfo(Value):
     """What a disk image file says of itself. Sizes in bytes. `problem` says why it must not be booted, or is empty."""
 
     format: str

@@ -63,6 +63,7 @@ class FileName:
     VNC_PASSWORD = "vncpassword"  # noqa: S105  a file name
     ANSIBLE_INVENTORY = "ansible-inventory.yaml"
     EFI_CODE = "qemu-efi-code.fd"
+    VZ_IDENTIFIER = "vz-identifier"
     # ours: no name ends in .pid, .sock or .tmp, so that upstream's `stop -f` leaves them alone
     HA_LOCK = "ha.lock"
     HA_FACTS = "ha.facts.json"

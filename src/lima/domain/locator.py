@@ -5,7 +5,6 @@ Pure: what a text means, never whether the thing is there.
 
 import posixpath
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import unquote, urlsplit
 
@@ -16,6 +15,7 @@ from lima.domain.github import parse_github
 from lima.domain.host import HostFacts
 from lima.domain.instance import identifier_problem, instance_name_problem, quote
 from lima.domain.machine import Arch, GuestOS
+from lima.domain.values import Value
 
 BOOTSTRAP = "bootstrap:"
 
@@ -74,8 +74,7 @@ class LocatorKind(StrEnum):
     PATH = "path"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TemplateLocator:
+class TemplateLocator(Value):
     """`value`: the template's name, the URL, or the path as given (of `file:`, absolute)."""
 
     kind: LocatorKind

@@ -1,7 +1,6 @@
 """Where a field of a filled template was written: in the template, one of its bases, or the user's own files."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import NamedTuple
 
 from lima.domain.problem import Problem, path_parts
@@ -30,7 +29,7 @@ class Sources(NamedTuple):
 
 def located(problems: Iterable[Problem], sources: Sources) -> tuple[Problem, ...]:
     """The same problems, each with the place where its field is written, where that is known."""
-    return tuple(replace(problem, place=_place(path_parts(problem.path), sources)) for problem in problems)
+    return tuple(problem.but(place=_place(path_parts(problem.path), sources)) for problem in problems)
 
 
 def _place(path: Path, sources: Sources) -> Place:

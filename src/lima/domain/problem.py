@@ -1,15 +1,14 @@
 """One broken rule of a template."""
 
 import re
-from dataclasses import dataclass
 
 from lima.domain.tree import NOWHERE, Path, Place
+from lima.domain.values import Value
 
 _PART = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(Value):
     """`path` is the field as a template names it; `place` where it is written, as far as that is known."""
 
     path: str

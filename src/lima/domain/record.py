@@ -58,6 +58,8 @@ class InstanceRecord(Value):
     """The configuration's, its fields replaced."""
     errors: tuple[str, ...] = ()
     is_protected: bool = False
+    has_config: bool = True
+    """Whether there is a `lima.yaml`, of whatever content."""
 
 
 def to_json(record: InstanceRecord, *, host: dict[str, str]) -> dict[str, Any]:
@@ -67,7 +69,7 @@ def to_json(record: InstanceRecord, *, host: dict[str, str]) -> dict[str, Any]:
     has_config = bool(summary.config)
     fields: tuple[tuple[str, Any, bool], ...] = (
         ("name", record.name, True),
-        ("hostname", hostname(record.name), True),
+        ("hostname", hostname(record.name) if record.has_config else "", True),
         ("status", str(record.status), True),
         ("dir", record.directory, True),
         ("vmType", summary.vm_type if has_config else "", True),
@@ -136,8 +138,8 @@ def _cells(record: InstanceRecord, home: str) -> tuple[str, ...]:
     return (
         record.name,
         str(record.status),
-        f"127.0.0.1:{record.ssh_port}",
-        summary.vm_type,
+        f"{'127.0.0.1' if summary.config else ''}:{record.ssh_port}",
+        summary.vm_type if summary.config else "",
         summary.arch,
         str(summary.cpus),
         format_size(summary.memory),

@@ -5,7 +5,6 @@ Each field's own rules stand in the module of that field; here are the rest, and
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
 from lima.domain.file_rules import arch_problems, containerd_problems, image_problems
 from lima.domain.host_paths import PathState
@@ -19,14 +18,14 @@ from lima.domain.problem import Problem, field_problem
 from lima.domain.provision_rules import probe_problems, provision_problems
 from lima.domain.sizes import parse_size
 from lima.domain.template import ContainerdSection, Template, UserSection
+from lima.domain.values import Value
 from lima.domain.versions import is_older, minimum_version_problem
 
 DRIVERS = ("qemu", "vz", "wsl2")
 _WINDOWS_SHELLS = ("cmd.exe", "powershell.exe", "pwsh.exe")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Surroundings(Value):
     """What rules ask of the world, collected beforehand: what is at the paths that a template names, and networks.
 
     `tool_version` is ours, for `minimumLimaVersion`.
@@ -34,8 +33,8 @@ class Surroundings:
 
     tool_version: str
     host_os: HostOS = HostOS.LINUX
-    paths: Mapping[str, PathState] = field(default_factory=dict)
-    networks: KnownNetworks = KnownNetworks()  # noqa: RUF009  a frozen value
+    paths: Mapping[str, PathState] = {}
+    networks: KnownNetworks = KnownNetworks()
     drivers: tuple[str, ...] = DRIVERS
 
 

@@ -1,25 +1,24 @@
 """What `{{.Name}}` and the like stand for in the fields of a template. Source: reference, config §3.1."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from lima.domain.errors import GoTemplateError
 from lima.domain.gotemplate import simple
 from lima.domain.host import HostFacts
 from lima.domain.instance import hostname, quote
+from lima.domain.values import Value
 
 Variables = Mapping[str, object]
 Expand = Callable[[str, Variables], str]
 """Go's template language in full: (text, variables) → text. Raises: GoTemplateError."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Naming:
+class Naming(Value):
     """Which instance the variables are about. `directory` is its own, absolute, existing or not."""
 
     name: str
     directory: str
-    params: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = {}
     """Those of the template itself: parameters of the default and override files reach no expansion."""
 
 
@@ -51,12 +50,12 @@ def guest_variables(naming: Naming, *, home: str, user: str, uid: int) -> Variab
     }
 
 
-@dataclass(slots=True)
 class Expander:
     """Expands fields; one that is no valid template keeps its text, with a warning, as upstream does."""
 
-    engine: Expand
-    warnings: list[str] = field(default_factory=list)
+    def __init__(self, engine: Expand) -> None:
+        self.engine = engine
+        self.warnings: list[str] = []
 
     def __call__(self, text: str | None, variables: Variables, what: str) -> str:
         """`what` is what the warning calls the field."""

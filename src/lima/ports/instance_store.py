@@ -28,7 +28,7 @@ class InstanceStore(Protocol):
     """
 
     def names(self) -> tuple[str, ...]:
-        """Names of all directories that count as instances, in byte order."""
+        """Names of all directories that count as instances, in byte order; some may lack their `lima.yaml`."""
         ...
 
     def directory(self, name: str) -> str:
@@ -72,6 +72,26 @@ class InstanceStore(Protocol):
 
     def delete(self, name: str) -> None:
         """Remove the directory; journalled, so that the next command finishes what was interrupted."""
+        ...
+
+    def clone(self, name: str, new: str) -> None:
+        """A new instance with the lasting files of this one (`domain.instance_files`), complete or not at all.
+
+        Image files are shared, disks copied by reflink or without their holes. The caller holds the lock of `name`.
+        Raises: InstanceNotFoundError, InstanceExistsError.
+        """
+        ...
+
+    def rename(self, name: str, new: str) -> None:
+        """Give the instance another name, in one step. Its lock, held by the caller, goes with it.
+
+        Raises: InstanceNotFoundError, InstanceExistsError.
+        """
+        ...
+
+    def reset(self, name: str) -> tuple[str, ...]:
+        """Remove all but what `domain.instance_files` keeps, the disk first: whatever is left when this is interrupted,
+        the next start makes a new one. Returns the paths removed. The caller holds the lock."""
         ...
 
     def lock(self, name: str) -> InstanceLock:

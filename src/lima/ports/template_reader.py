@@ -1,31 +1,28 @@
 """Reads templates: from a locator to text, from text to a tree, from a tree to a value, and back to text."""
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from lima.domain.networks import KnownNetworks
 from lima.domain.template import Template
 from lima.domain.tree import Tree
+from lima.domain.values import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParsedTemplate:
+class ParsedTemplate(Value):
     """A template as it was written, and one warning sentence for each unknown key (path and nearest known key)."""
 
     template: Template
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResolvedLocator:
+class ResolvedLocator(Value):
     """A locator after schemes that stand for others (`github:`, plugins, `template://`) were rewritten."""
 
     locator: str
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TemplateText:
+class TemplateText(Value):
     """What a locator led to. `origin` is where it was read, for messages; `locator` what its relative locators are
     relative to; `suggested_name` the instance name that follows (empty for standard input, and where the file's name
     is no valid one)."""

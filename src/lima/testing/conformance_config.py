@@ -4,7 +4,6 @@ The same use cases as the program's own; only host files, host facts and the ins
 """
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -71,7 +70,7 @@ class _Case:
             facts=self.facts,
             version=version,
             user_config=self._user_config,
-            survey=replace(factories.survey_host(self.files, self.facts), version=version),
+            survey=factories.survey_host(self.files, self.facts).but(version=version),
             engine=factories.expand,
         )
 

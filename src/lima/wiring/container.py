@@ -5,7 +5,7 @@ Providers point at the factory functions of `factories`, which import inside the
 
 from dependency_injector import containers, providers
 
-from lima.wiring import factories, factories_agent, factories_disks, factories_templates
+from lima.wiring import factories, factories_agent, factories_disks, factories_instances, factories_templates
 
 
 class Container(containers.DeclarativeContainer):
@@ -92,9 +92,16 @@ class Container(containers.DeclarativeContainer):
     delete_instance = providers.Factory(
         factories.delete_instance, store, processes, observe_instance, stop_instance.provider
     )
+    protect_instance = providers.Factory(factories_instances.protect_instance, store)
+    clone_instance = providers.Factory(factories_instances.clone_instance, store, processes, host_facts)
+    rename_instance = providers.Factory(factories_instances.rename_instance, store, processes, host_facts)
+    reset_instance = providers.Factory(
+        factories_instances.reset_instance, store, observe_instance, stop_instance.provider
+    )
     summarise_instance = providers.Factory(factories.summarise_instance, store, resolve_instance)
     list_instances = providers.Factory(factories.list_instances, host_facts, summarise_instance)
     run_shell = providers.Factory(factories.run_shell, host_facts)
+    copy_files = providers.Factory(factories_instances.copy_files, store, runner, run_shell)
     show_provision_report = providers.Factory(factories.show_provision_report, store)
     show_info = providers.Factory(
         factories_templates.show_info, host_facts, template_source, accelerator_probe, embed_template, resolve_instance

@@ -22,7 +22,7 @@ def containerd(**data: Any) -> Containerd:
 
 def variables(wanted: Containerd, *, archive: str) -> dict[str, str]:
     asked = request()
-    asked = replace(asked, config=replace(asked.config, containerd=wanted), nerdctl_archive=archive)
+    asked = replace(asked, config=asked.config.but(containerd=wanted), nerdctl_archive=archive)
     env = next(file.content.decode() for file in render_seed(asked, {}).files if file.path == "lima.env")
     lines = [line.removeprefix("LIMA_CIDATA_") for line in env.splitlines() if "CONTAINERD" in line]
     return {line.partition("=")[0]: line.partition("=")[2] for line in lines}
@@ -85,4 +85,4 @@ def test_a_disk_whose_argument_would_break_a_line_is_refused() -> None:
     asked = request()
     disks = (AdditionalDisk(name="d", fs_args=("a\nLIMA_CIDATA_USER=root",)),)
     with pytest.raises(Exception, match="must not contain a line break"):
-        render_seed(replace(asked, config=replace(asked.config, additional_disks=disks)), {})
+        render_seed(replace(asked, config=asked.config.but(additional_disks=disks)), {})

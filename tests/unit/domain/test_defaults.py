@@ -1,7 +1,6 @@
 """From templates to the configuration of an instance."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -23,7 +22,7 @@ from tests.strategies import JANE, templates
 
 
 def _host(**changes: Any) -> HostFacts:
-    return replace(JANE, **changes)
+    return JANE.but(**changes)
 
 
 def _resolve(data: dict[str, Any], **changes: Any) -> Resolution:

@@ -1,6 +1,5 @@
 """A driver's own pass over a filled template. Source: reference, config §4.8."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,8 +11,8 @@ from tests.resolving import circumstances, template
 from tests.strategies import JANE
 
 FILLED = {"os": "Linux", "arch": "x86_64", "vmType": "qemu"}
-MAC = replace(JANE, os=HostOS.DARWIN, arch=Arch.AARCH64)
-WINDOWS = replace(JANE, os=HostOS.WINDOWS)
+MAC = JANE.but(os=HostOS.DARWIN, arch=Arch.AARCH64)
+WINDOWS = JANE.but(os=HostOS.WINDOWS)
 
 
 def _pass(data: dict[str, Any], facts: Any = JANE, **changes: Any) -> Any:
@@ -34,7 +33,7 @@ def test_a_driver_that_only_a_plugin_knows_changes_nothing() -> None:
 
 @pytest.mark.parametrize(("vm_type", "name"), [("vz", "VZ driver"), ("wsl2", "WSL2 driver")])
 def test_only_qemu_has_a_tpm_and_windows(vm_type: str, name: str) -> None:
-    facts = replace(JANE, arch=Arch.X86_64)
+    facts = JANE.but(arch=Arch.X86_64)
     assert _sentences(_pass({"vmType": vm_type, "tpm": True, "os": "Windows"}, facts)) == [
         f"field `tpm` is not supported on {name}",
         "os: currently Windows guest OS is only supported on QEMU",

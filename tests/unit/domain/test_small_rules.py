@@ -222,7 +222,7 @@ def test_where_the_name_server_listens_is_in_the_seed_and_not_in_its_id() -> Non
 def test_name_servers_of_the_template_are_those_of_the_interface() -> None:
     asked = request()
     for servers, wanted in (((), None), (("9.9.9.9",), {"addresses": ["9.9.9.9"]})):
-        seed = render_seed(replace(asked, config=replace(asked.config, dns=servers)), {})
+        seed = render_seed(replace(asked, config=asked.config.but(dns=servers)), {})
         network = yaml.safe_load(next(file.content for file in seed.files if file.path == "network-config"))
         assert network["ethernets"]["eth0"].get("nameservers") == wanted
 
@@ -238,14 +238,12 @@ def test_name_servers_of_the_template_are_those_of_the_interface() -> None:
     ],
 )
 def test_who_is_given_a_name_server(changes: dict[str, object], expected: bool) -> None:
-    assert wants_name_server(replace(request().config, **changes)) is expected  # type: ignore[arg-type]
+    assert wants_name_server(request().config.but(**changes)) is expected  # type: ignore[arg-type]
 
 
 def test_the_seed_says_what_the_template_asks_for_and_nothing_else() -> None:
     asked = request()
-    config = replace(
-        asked.config, upgrade_packages=True, timezone="", dns=("9.9.9.9",), ca_certs=CaCerts(certs=("PEM",))
-    )
+    config = asked.config.but(upgrade_packages=True, timezone="", dns=("9.9.9.9",), ca_certs=CaCerts(certs=("PEM",)))
     full = yaml.safe_load(render_cloud_config(replace(asked, config=config, host_key=None)))
     assert "timezone" not in full
     assert "ssh_deletekeys" not in full
@@ -275,7 +273,7 @@ def test_the_agent_is_in_the_seed_unless_it_is_plain_and_knows_its_port(
     plain: bool, vm_type: str, agent: bytes, port: str
 ) -> None:
     base = request()
-    asked = replace(base, config=replace(base.config, plain=plain, vm_type=vm_type), guest_agent=agent)
+    asked = replace(base, config=base.config.but(plain=plain, vm_type=vm_type), guest_agent=agent)
     files = {file.path: file for file in render_seed(asked, {}).files}
     assert f"LIMA_CIDATA_VIRTIO_PORT={port}\n".encode() in files["lima.env"].content
     if agent and not plain:

@@ -7,7 +7,6 @@ expand aliases without limit and read YAML 1.1. Aliases are written out; the sam
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import yaml
@@ -157,35 +156,37 @@ class _Remarks:
         return self._beside.pop(line, "")
 
 
-@dataclass(slots=True)
 class _Weighed:
     """A finished value: what it holds when every alias in it is written out (values, and characters of text), and how
     deep it goes."""
 
-    node: Node
-    weight: int
-    length: int
-    height: int
-    portable: bool = True
+    __slots__ = ("height", "length", "node", "portable", "weight")
+
+    def __init__(self, node: Node, weight: int, length: int, height: int, *, portable: bool) -> None:
+        self.node = node
+        self.weight = weight
+        self.length = length
+        self.height = height
+        self.portable = portable
 
 
-@dataclass(slots=True)
 class _Frame:
     """A collection that is being read. `key` is the entry whose value comes next."""
 
-    is_map: bool
-    anchor: str | None
-    start: Any
-    flow: bool
-    children: list[Any] = field(default_factory=list)
-    weight: int = 1
-    length: int = 0
-    height: int = 1
-    portable: bool = True
-    key: Entry | None = None
-    head: tuple[str, ...] = ()
-    seen: dict[str, Place] = field(default_factory=dict)
-    merged: set[str] = field(default_factory=set)
+    def __init__(self, event: Any, *, is_map: bool) -> None:
+        self.is_map = is_map
+        self.anchor: str | None = event.anchor
+        self.start = event
+        self.flow = bool(event.flow_style)
+        self.children: list[Any] = []
+        self.weight = 1
+        self.length = 0
+        self.height = 1
+        self.portable = event.anchor is None
+        self.key: Entry | None = None
+        self.head: tuple[str, ...] = ()
+        self.seen: dict[str, Place] = {}
+        self.merged: set[str] = set()
 
 
 class _Builder:
@@ -270,7 +271,7 @@ class _Builder:
         if self._remarks is not None and self._stack and self._stack[-1].key is not None and not event.flow_style:
             key = self._stack[-1].key
             self._stack[-1].key = key._replace(remark=self._remarks.beside(key.place.line - 1))
-        frame = _Frame(is_map, event.anchor, event, bool(event.flow_style), portable=event.anchor is None)
+        frame = _Frame(event, is_map=is_map)
         self._open_weight += 1
         self._stack.append(frame)
 
@@ -283,7 +284,7 @@ class _Builder:
         keeps = frame.flow and frame.portable and begin.line == end.line
         source = self._text[begin.index : end.index] if keeps else ""
         node: Node = (Map if frame.is_map else List)(tuple(frame.children), source, place, frame.flow)
-        done = _Weighed(node, frame.weight, frame.length, frame.height, frame.portable)
+        done = _Weighed(node, frame.weight, frame.length, frame.height, portable=frame.portable)
         self._finish(done, event, frame.anchor, start=frame.start)
 
     def _alias(self, event: Any) -> None:

@@ -14,6 +14,7 @@ from lima.adapters.filesystem import atomic, locks, pidfiles
 from lima.adapters.filesystem.pidfiles import PidFile
 from lima.domain.errors import InstanceExistsError, InstanceNotFoundError, StorageError
 from lima.domain.instance import TEMPORARY_SUFFIXES, FileName, quote
+from lima.domain.instance_files import is_kept_by_reset
 from lima.domain.process import ProcessIdentity
 from lima.domain.status import Facts
 
@@ -38,16 +39,15 @@ class FilesystemInstanceStore:
     # --- looking -----------------------------------------------------------------------------------------------------
 
     def names(self) -> tuple[str, ...]:
-        """Names of all directories that hold a `lima.yaml`, in byte order."""
+        """Names of all directories that are neither hidden nor ours, in byte order; and of links to an instance."""
         try:
-            entries = os.listdir(self._home)
+            with os.scandir(self._home) as entries:
+                found = [entry.name for entry in entries if entry.name[0] not in "._" and self._may_be_one(entry)]
         except FileNotFoundError:
             return ()
         except OSError as error:
             raise atomic.storage_error("read", self._home, error) from error
-        return tuple(
-            sorted(name for name in entries if name[0] not in "._" and _may_be_there(self._path(name, FileName.CONFIG)))
-        )
+        return tuple(sorted(found))
 
     def directory(self, name: str) -> str:
         """Absolute path of the instance directory, existing or not."""
@@ -188,6 +188,65 @@ class FilesystemInstanceStore:
             atomic.sync_directory(self._home)
             remove_tree(aside)
 
+    def clone(self, name: str, new: str) -> None:
+        """A new instance with the lasting files of this one, complete or not at all."""
+        from lima.adapters.filesystem import clones, journal
+        from lima.adapters.filesystem.removal import remove_tree
+
+        source, path = self.directory(name), self.directory(new)
+        if not self.exists(name):
+            raise _not_found(name)
+        if os.path.lexists(path):
+            raise _exists(new, path)
+        # to the next command it is a creation: complete, or undone
+        with atomic.translated("clone", source), journal.entered(self._home, "create", new, self._me()) as aside:
+            try:
+                clones.copy_instance(source, aside)
+                os.rename(aside, path)
+            except BaseException as error:
+                remove_tree(aside)
+                if isinstance(error, OSError) and os.path.lexists(path):
+                    raise _exists(new, path) from error
+                raise
+            atomic.checkpoint("clone: renamed")
+            atomic.sync_directory(self._home)
+
+    def rename(self, name: str, new: str) -> None:
+        """Give the instance another name, in one step."""
+        from lima.adapters.filesystem.removal import refuse_mounts
+
+        source, path = self.directory(name), self.directory(new)
+        if not self.exists(name):
+            raise _not_found(name)
+        if os.path.lexists(path):
+            raise _exists(new, path)
+        refuse_mounts(source)
+        with atomic.translated("rename", source):
+            try:
+                os.rename(source, path)
+            except OSError as error:
+                if os.path.lexists(path):
+                    raise _exists(new, path) from error
+                raise
+            atomic.checkpoint("rename: renamed")
+            atomic.sync_directory(self._home)
+
+    def reset(self, name: str) -> tuple[str, ...]:
+        """Remove all but what makes the instance, the disk first; returns the paths removed."""
+        from lima.adapters.filesystem.removal import refuse_mounts, remove_tree
+
+        directory = self.directory(name)
+        refuse_mounts(directory)
+        removed = []
+        with atomic.translated("clear", directory):
+            entries = [entry for entry in os.listdir(directory) if not is_kept_by_reset(entry)]
+            for entry in sorted(entries, key=lambda entry: (entry not in (FileName.DISK, FileName.DIFFDISK), entry)):
+                remove_tree(f"{directory}/{entry}")
+                removed.append(f"{directory}/{entry}")
+                atomic.checkpoint("reset: entry")
+            atomic.sync_directory(directory)
+        return tuple(removed)
+
     def remove_temporary(self, name: str) -> tuple[str, ...]:
         """Remove top-level `*.pid`, `*.sock`, `*.tmp`; returns the paths removed."""
         directory = self.directory(name)
@@ -274,6 +333,12 @@ class FilesystemInstanceStore:
         )
 
     # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _may_be_one(self, entry: os.DirEntry[str]) -> bool:
+        """A directory with or without `lima.yaml`: what is half made is shown as broken, and not passed over."""
+        if entry.is_symlink():
+            return _may_be_there(self._path(entry.name, FileName.CONFIG))
+        return entry.is_dir()
 
     def _path(self, name: str, file: str) -> str:
         return f"{self._home}/{name}/{_plain(file)}"

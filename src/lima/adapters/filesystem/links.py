@@ -35,8 +35,8 @@ def place(source: str, target: str) -> None:
         return
     temporary = atomic.aside(target)
     try:
-        if not _link(source, temporary):
-            _copy(source, temporary)
+        if not link(source, temporary):
+            copy(source, temporary, mode=_IMMUTABLE)
         atomic.checkpoint("link: aside")
         os.rename(temporary, target)
     except BaseException:
@@ -124,8 +124,8 @@ def _is_same_file(source: str, target: str) -> bool:
     return is_copy and (there.st_size, there.st_mtime_ns) == (status.st_size, status.st_mtime_ns)
 
 
-def _link(source: str, target: str) -> bool:
-    """Whether a hard link could be made. A file that may be written to is never linked."""
+def link(source: str, target: str) -> bool:
+    """Whether a hard link could be made. A file that may be written to is never linked. Raises: OSError."""
     status = os.stat(source)
     if not stat.S_ISREG(status.st_mode) or status.st_mode & 0o222:
         return False
@@ -138,7 +138,9 @@ def _link(source: str, target: str) -> bool:
     return True
 
 
-def _copy(source: str, target: str) -> None:
+def copy(source: str, target: str, *, mode: int) -> None:
+    """A new file of the same bytes and mtime, on the disk when this returns: bytes shared where the file system can
+    (reflink), else without their holes. Raises: OSError."""
     with (
         open(source, "rb", buffering=0) as reader,
         open(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "r+b", buffering=0) as writer,
@@ -148,7 +150,7 @@ def _copy(source: str, target: str) -> None:
             raise OSError(errno.EINVAL, "not a regular file")
         if not _clone(reader.fileno(), writer.fileno()):
             _copy_data(reader.fileno(), writer.fileno(), status.st_size)
-        os.fchmod(writer.fileno(), _IMMUTABLE)
+        os.fchmod(writer.fileno(), mode)
         os.utime(writer.fileno(), ns=(status.st_mtime_ns, status.st_mtime_ns))
         os.fsync(writer.fileno())
 

@@ -10,7 +10,6 @@ import json
 import os
 import tempfile
 import time
-from dataclasses import asdict
 from typing import Any
 
 from lima.adapters.qemu.command_line import default_cpu, machine_arguments
@@ -117,7 +116,7 @@ class QemuAcceleratorProbe:
     def _remember(self, arch: str, key: str, verdict: AcceleratorVerdict, *, probed: bool) -> None:
         stored = self._read()
         verdicts = stored.setdefault("verdicts", {})
-        verdicts[arch] = {"key": key, "verdict": asdict(verdict)}
+        verdicts[arch] = {"key": key, "verdict": dict(vars(verdict))}
         stored["probes"] = int(stored.get("probes", 0)) + probed
         aside = f"{self._cache_file}.{os.getpid()}"
         try:

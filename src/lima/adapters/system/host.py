@@ -3,7 +3,6 @@
 import os
 import sys
 
-from lima.adapters.system import tools
 from lima.adapters.system.home import lima_home
 from lima.domain.errors import CommandError
 from lima.domain.host import HostFacts, ToolReport
@@ -46,6 +45,8 @@ class SystemHostInspector:
         )
 
     def tools(self) -> ToolReport:
+        from lima.adapters.system import tools  # `list` asks for no tools
+
         return tools.inspect(arch=host_arch(), is_root=hasattr(os, "geteuid") and os.geteuid() == 0)
 
 

@@ -36,7 +36,7 @@ class Installation:
 
 def installation(argv0: str = "") -> Installation:
     """Of the program that was called, links followed and not."""
-    called = shutil.which(argv0 or sys.argv[0] or "limactl") or os.path.abspath(argv0 or sys.argv[0])
+    called = os.path.abspath(shutil.which(argv0 or sys.argv[0] or "limactl") or argv0 or sys.argv[0])
     own = tuple(dict.fromkeys((os.path.dirname(called), os.path.dirname(os.path.realpath(called)))))
     prefixes = [os.path.dirname(directory) for directory in own]
     libexec = (os.path.join(prefix, part, "lima") for prefix in prefixes for part in ("libexec", "lib"))
@@ -77,6 +77,15 @@ def plugins(places: Installation) -> tuple[Plugin, ...]:
     return tuple(found[name] for name in sorted(found))
 
 
+def find(name: str) -> tuple[str, str] | None:
+    """The program `limactl-NAME` and the PATH that it gets; None where there is none."""
+    if not name or "/" in name:
+        return None
+    path = os.pathsep.join(search_path(installation()))
+    program = shutil.which(f"limactl-{name}", path=path)
+    return None if program is None else (program, path)
+
+
 def _is_program(path: str) -> bool:
     return os.path.isfile(path) and os.access(path, os.X_OK)
 
@@ -93,11 +102,10 @@ def _description(path: str) -> str:
 
 def translate_url(scheme: str, rest: str) -> str | None:
     """What `limactl-url-SCHEME` makes of a locator; None where there is no such program. Raises: LocatorError."""
-    places = installation()
-    path = os.pathsep.join(search_path(places))
-    program = shutil.which(f"limactl-{URL_PREFIX}{scheme}", path=path)
-    if program is None:
+    found = find(f"{URL_PREFIX}{scheme}")
+    if found is None:
         return None
+    program, path = found
     command = f"{program} {rest}"
     try:
         done = subprocess.run(

@@ -2,16 +2,18 @@
 
 import difflib
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import cyclopts
 from cyclopts import App
 
 from lima.domain.errors import CommandError, LimaError
+from lima.entrypoints.cli import plugin
+from lima.entrypoints.cli.command import Command
 from lima.entrypoints.cli.context import CONTEXT, STDIN
 from lima.entrypoints.cli.globals import GlobalOptions, take_globals
+from lima.entrypoints.cli.instance_commands import INSTANCE_COMMANDS
 from lima.entrypoints.cli.output import Log, warn_root
 
 HELP = "Lima: Linux virtual machines on your own computer."
@@ -27,32 +29,11 @@ Global flags: --log-level LEVEL, --log-format text|json, --debug, --tty[=false],
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
-    """Where a command's code is, and what its help says. `examples` are command lines with a remark; `usage` names the
-    arguments, of which there are between `least` and `most` (None: any number)."""
-
-    target: str
-    summary: str
-    usage: str = ""
-    least: int = 0
-    most: int | None = None
-    examples: tuple[tuple[str, str], ...] = ()
-    commands: Mapping[str, "Command"] = field(default_factory=dict)
-
-    @property
-    def epilogue(self) -> str:
-        """The examples as a block."""
-        if not self.examples:
-            return ""
-        lines = (f"  {line:<44}{remark}".rstrip() for line, remark in self.examples)
-        return "Examples:\n" + "\n".join(lines) + "\n"
-
-
 LIFECYCLE = "lima.entrypoints.cli.lifecycle"
 TEMPLATE = "lima.entrypoints.cli.template"
 DISK = "lima.entrypoints.cli.disk"
 COMMANDS = {
+    **INSTANCE_COMMANDS,
     "create": Command(
         target=f"{LIFECYCLE}:create",
         summary="Create an instance of Lima, without starting it",
@@ -238,13 +219,24 @@ COMMANDS = {
         summary="Show diagnostic information as JSON",
         examples=(("limactl info", ""), ("limactl info --yq .limaHome", "texts are printed bare")),
     ),
+    "completion": Command(
+        target="lima.entrypoints.cli.completion:completion",
+        usage="bash|zsh|fish",
+        least=1,
+        most=1,
+        summary="Print the script that completes command lines in a shell",
+        examples=(
+            ("source <(limactl completion bash)", "in ~/.bashrc; zsh likewise, after compinit"),
+            ("limactl completion fish | source", "in config.fish"),
+        ),
+    ),
     "doctor": Command(
         target="lima.entrypoints.cli.report:doctor",
         summary="Show what this host lacks, and the one command that installs it",
         examples=(("limactl doctor", "exit status 1 where something is missing"), ("limactl doctor --json", "")),
     ),
 }
-ALIASES = {"ls": "list", "rm": "delete", "remove": "delete", "tmpl": "template"}
+ALIASES = {"cp": "copy", "ls": "list", "rm": "delete", "remove": "delete", "tmpl": "template"}
 SUB_ALIASES = {"disk": {"ls": "list", "rm": "delete", "remove": "delete"}}
 EDIT_FLAGS = frozenset({
     "--cpus", "--dns", "--memory", "--mount", "--mount-only", "--mount-none", "--mount-type", "--vm-type",
@@ -254,8 +246,11 @@ EDIT_FLAGS = frozenset({
 })  # fmt: skip
 
 
-def build() -> App:
-    """The application with all its commands."""
+PLUGINS = "Available Plugins (Experimental)"
+
+
+def build(*, plugins: Iterable[tuple[str, str]] = ()) -> App:
+    """The application with all its commands. `plugins` are commands that only its help shows."""
     formatter: Literal["default", "plain"] = "default" if sys.stdout.isatty() else "plain"
     app = App(
         name="limactl",
@@ -266,6 +261,9 @@ def build() -> App:
         help_format="plaintext",
     )
     _register(app, COMMANDS, formatter)
+    for name, summary in plugins:
+        if name not in COMMANDS:
+            app.command(App(name=name, help=summary, version_flags=[], group=PLUGINS))
     return app
 
 
@@ -297,6 +295,8 @@ def run(words: list[str]) -> int:
     """Parse, run, and say what went wrong; the exit status."""
     log = Log(GlobalOptions())
     try:
+        if (name := plugin.name_in(words)) not in COMMANDS and name not in ALIASES:
+            plugin.become(name, words)
         options, rest = take_globals(words)
         log = Log(options)
         rest[:1] = [ALIASES.get(rest[0], rest[0])] if rest else []
@@ -312,12 +312,21 @@ def run(words: list[str]) -> int:
             warn_root(log)
         if rest and _is_group(rest):
             rest = [rest[0], "--help"]  # whatever follows: upstream says so, and scripts ask for no more
-        result = build()(rest, exit_on_error=False, print_error=False, result_action="return_value")
+        result = build(plugins=_plugins(rest))(
+            rest, exit_on_error=False, print_error=False, result_action="return_value"
+        )
     except LimaError as error:
         return log.fatal(error)
     except cyclopts.CycloptsError as error:
         return log.fatal(_translated(error, words))
     return result if isinstance(result, int) else 0
+
+
+def _plugins(words: list[str]) -> tuple[tuple[str, str], ...]:
+    """Those that the overview shows: for any other command nobody looks for them."""
+    from lima.wiring import plugins
+
+    return plugins.listed() if words in ([], ["--help"], ["-h"]) else ()
 
 
 def _is_group(words: list[str]) -> bool:
@@ -344,6 +353,8 @@ def _miscounted(words: list[str]) -> CommandError | None:
         problem = f'unknown command "{given[0]}" for "{name}"'
     elif most is None:
         problem = f"requires at least {least} arg(s), only received {received}"
+    elif least == 0:
+        problem = f"accepts at most {most} arg(s), received {received}"
     elif least == most:
         problem = f"accepts {most} arg(s), received {received}"
     else:

@@ -4,6 +4,8 @@ from lima.domain.errors import CommandError
 from lima.domain.values import Value
 
 LEVELS = {"trace": 0, "debug": 1, "info": 2, "warn": 3, "warning": 3, "error": 4, "fatal": 5, "panic": 5}
+VALUED = ("--log-level", "--log-format")
+"""Those that take a value."""
 _BOOLEANS = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
 
 
@@ -29,7 +31,7 @@ def take_globals(words: list[str]) -> tuple[GlobalOptions, list[str]]:
             rest += [word, *pending]
             break
         flag, has_value, value = word.partition("=")
-        if flag in ("--log-level", "--log-format"):
+        if flag in VALUED:
             if not has_value:
                 if not pending:
                     raise CommandError(f"flag needs an argument: {flag}")

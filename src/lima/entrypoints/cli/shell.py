@@ -8,6 +8,7 @@ from lima.domain.errors import CommandError, LimaError, WrongStateError
 from lima.domain.instance import check_instance_name
 from lima.domain.shellenv import preserved
 from lima.domain.values import Value
+from lima.entrypoints.cli.asking import wants_start
 from lima.entrypoints.cli.globals import GlobalOptions
 from lima.entrypoints.cli.output import Log
 from lima.wiring import quick
@@ -113,7 +114,7 @@ def _prepare(parsed: ShellWords, log: Log) -> tuple[str, ...]:
     try:
         use_case.check_running(name)
     except WrongStateError:
-        if not (parsed.start or _wants_start(parsed)):
+        if not (parsed.start or wants_start(tty=parsed.tty)):
             raise
         _start(name)
     if parsed.reconnect:
@@ -129,16 +130,6 @@ def _prepare(parsed: ShellWords, log: Log) -> tuple[str, ...]:
         send_colorterm="COLORTERM" in os.environ,
     )
     return use_case(request, configured_shell="" if parsed.shell else quick.summary(name).shell)
-
-
-def _wants_start(parsed: ShellWords) -> bool:
-    """Ask, where somebody is there to answer."""
-    tty = sys.stdout.isatty() if parsed.tty is None else parsed.tty
-    if not (tty and sys.stdin.isatty()):
-        return False
-    sys.stderr.write("Do you want to start the instance now? (Y/n) ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("", "y", "yes")
 
 
 def _start(name: str) -> None:

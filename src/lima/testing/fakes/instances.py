@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 
 from lima.domain.errors import InstanceBusyError, InstanceExistsError, InstanceNotFoundError
 from lima.domain.instance import TEMPORARY_SUFFIXES, FileName
+from lima.domain.instance_files import goes_into_clone, is_kept_by_reset
 from lima.domain.process import ProcessIdentity
 from lima.domain.record import Summary
 from lima.domain.status import Facts
@@ -23,6 +24,11 @@ class FakeLock:
     @property
     def fileno(self) -> int:
         return 99
+
+    def renamed(self, name: str) -> "FakeLock":
+        """The same lock, now of an instance that is called otherwise."""
+        self._name = name
+        return self
 
     def release(self) -> None:
         if self._held.get(self._name) is self:
@@ -92,6 +98,31 @@ class FakeInstanceStore(Failing):
     def delete(self, name: str) -> None:
         self._maybe_fail()
         self.files.pop(name, None)
+
+    def clone(self, name: str, new: str) -> None:
+        self._maybe_fail()
+        self._must_be_free(name, new)
+        self.files[new] = {file: content for file, content in self.files[name].items() if goes_into_clone(file)}
+
+    def rename(self, name: str, new: str) -> None:
+        self._maybe_fail()
+        self._must_be_free(name, new)
+        self.files[new] = self.files.pop(name)
+        if lock := self.held.pop(name, None):
+            self.held[new] = lock.renamed(new)
+
+    def reset(self, name: str) -> tuple[str, ...]:
+        self._maybe_fail()
+        gone = sorted(file for file in self.files[name] if not is_kept_by_reset(file))
+        for file in gone:
+            del self.files[name][file]
+        return tuple(f"{self.directory(name)}/{file}" for file in gone)
+
+    def _must_be_free(self, name: str, new: str) -> None:
+        if name not in self.files:
+            raise InstanceNotFoundError(f"instance `{name}` does not exist")
+        if new in self.files:
+            raise InstanceExistsError(f"instance `{new}` already exists")
 
     def lock(self, name: str) -> FakeLock:
         if name in self.held:

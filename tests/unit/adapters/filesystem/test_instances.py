@@ -27,18 +27,21 @@ def test_there_are_no_instances_without_a_home(store: FilesystemInstanceStore) -
     assert store.recover(is_alive=lambda _: True) == ()
 
 
-def test_an_instance_is_a_directory_with_a_config_whose_name_is_neither_hidden_nor_ours(
+def test_an_instance_is_a_directory_whose_name_is_neither_hidden_nor_ours(
     store: FilesystemInstanceStore, home: str
 ) -> None:
     for name in ("b", "a", "Z", "_config", ".a.create-1-00000000"):
         os.makedirs(f"{home}/{name}")
         with open(f"{home}/{name}/lima.yaml", "w", encoding="ascii"):
             pass
-    os.mkdir(f"{home}/empty")
+    os.mkdir(f"{home}/half-made")
+    os.mkdir(f"{home}/_journal")
+    os.symlink("half-made", f"{home}/link-to-nothing-yet")
+    os.symlink("a", f"{home}/link")
     with open(f"{home}/file", "w", encoding="ascii"):
         pass
 
-    assert store.names() == ("Z", "a", "b")
+    assert store.names() == ("Z", "a", "b", "half-made", "link")
 
 
 def test_the_home_and_the_instance_belong_to_their_owner_only(

@@ -102,7 +102,7 @@ def test_a_clone_shares_the_bytes_where_the_file_system_can(
 def test_a_copy_is_not_made_twice(
     store: FilesystemInstanceStore, instance: str, source: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(links, "_link", lambda _source, _target: False)
+    monkeypatch.setattr(links, "link", lambda _source, _target: False)
     store.link_image(instance, {"archive": source}, is_base=False)
     before = os.stat(f"{store.directory(instance)}/archive")
 

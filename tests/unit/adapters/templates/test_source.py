@@ -1,6 +1,5 @@
 """Where templates come from."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -29,9 +28,7 @@ def host(tmp_path: Path) -> HostFacts:
     (tmp_path / "share/_images/debian.yaml").write_text("cpus: 3\n")
     (tmp_path / "share/.hidden.yaml").write_text("")
     (tmp_path / "share/notes.txt").write_text("")
-    return replace(
-        JANE, home=str(tmp_path), lima_home=str(tmp_path / ".lima"), working_dir=str(tmp_path), environment=()
-    )
+    return JANE.but(home=str(tmp_path), lima_home=str(tmp_path / ".lima"), working_dir=str(tmp_path), environment=())
 
 
 def _files(host: HostFacts, **changes: object) -> TemplateFiles:
@@ -57,7 +54,7 @@ def test_the_users_own_template_comes_first(host: HostFacts) -> None:
 def test_the_search_path_replaces_all_directories(host: HostFacts, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/x.yaml").write_text("cpus: 7")
-    files = _files(replace(host, environment=(("LIMA_TEMPLATES_PATH", f"/nonexistent::{tmp_path}/mine"),)))
+    files = _files(host.but(environment=(("LIMA_TEMPLATES_PATH", f"/nonexistent::{tmp_path}/mine"),)))
     assert files.read("template:x").text == "cpus: 7"
     assert [name for name, _ in files.names()] == ["x"]
 
