@@ -2,6 +2,7 @@
 
 from lima.adapters.bootstrap.builder import BootstrapBuilder
 from lima.adapters.cidata.iso import IsoSeedWriter
+from lima.adapters.codec.yaml_patch import YamlTextPatcher
 from lima.adapters.codec.yaml_reader import YamlTemplateParser
 from lima.adapters.dns.server import LoopbackNameServer
 from lima.adapters.dns.system import GetaddrinfoNames

@@ -60,6 +60,10 @@ COMMANDS = {
             ("limactl create", 'the instance "default" of template:default'),
             ("limactl create --name=box template:tiny", ""),
             ("limactl create ./my.yaml", ""),
+            (
+                "limactl create --name=box --cpus=4 --set '.env.A = \"b\"' template:default",
+                "with some settings changed",
+            ),
             ("cat my.yaml | limactl create --name=box -", ""),
         ),
     ),
@@ -90,6 +94,17 @@ COMMANDS = {
         target=f"{LIFECYCLE}:delete",
         summary="Delete instances with their disks; images in the cache stay",
         examples=(("limactl delete box", ""), ("limactl delete -f box", "stop it first, by force")),
+    ),
+    "edit": Command(
+        target="lima.entrypoints.cli.edit:edit",
+        usage="[INSTANCE|FILE.yaml]",
+        most=1,
+        summary="Edit an instance of Lima, or a template",
+        examples=(
+            ("limactl edit box", "in $VISUAL, $EDITOR, editor, vim, vi or emacs"),
+            ("limactl edit --cpus=4 --memory=8 box", "without an editor"),
+            ("limactl edit --set '.cpus = 4' ./my.yaml", "comments and layout stay"),
+        ),
     ),
     "shell": Command(
         target="lima.entrypoints.cli.help_only:shell",
@@ -246,12 +261,6 @@ COMMANDS = {
 }
 ALIASES = {"ls": "list", "rm": "delete", "remove": "delete", "tmpl": "template"}
 SUB_ALIASES = {"disk": {"ls": "list", "rm": "delete", "remove": "delete"}}
-EDIT_FLAGS = frozenset({
-    "--cpus", "--dns", "--memory", "--mount", "--mount-only", "--mount-none", "--mount-type", "--vm-type",
-    "--mount-inotify", "--mount-writable", "--network", "--nested-virt", "--rosetta", "--set", "--param", "--video",
-    "--audio-device", "--audio-interface", "--ssh-port", "--image-variant", "--arch-variant", "--arch",
-    "--containerd", "--disk", "--plain", "--port-forward",
-})  # fmt: skip
 
 
 def build() -> App:
@@ -358,15 +367,15 @@ def _translated(error: cyclopts.CycloptsError, words: list[str]) -> CommandError
     text = str(error).strip()
     if isinstance(error, cyclopts.UnknownOptionError):
         flag = text.removeprefix("Unknown option: ").partition(".")[0].strip('"').partition("=")[0]
-        if flag in EDIT_FLAGS:
-            return CommandError(
-                f"{flag} is not supported by this version yet",
-                hint="write the setting into the template, or into lima.yaml of a stopped instance",
-            )
         message = (
             f"unknown flag: {flag}" if flag.startswith("--") else f"unknown shorthand flag: '{flag[1:2]}' in {flag}"
         )
         return CommandError(message, hint=f"`limactl {command} --help` shows the flags".replace("  ", " "))
+    if isinstance(error, cyclopts.CoercionError) and error.token is not None and error.target_type is bool:
+        value, flag = error.token.value, error.token.keyword or ""
+        return CommandError(
+            f'invalid argument "{value}" for "{flag}" flag: strconv.ParseBool: parsing "{value}": invalid syntax'
+        )
     if isinstance(error, cyclopts.UnknownCommandError):
         close = difflib.get_close_matches(command, [*COMMANDS, *ALIASES], n=3)
         if command == "ssh":
