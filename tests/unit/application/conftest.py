@@ -155,7 +155,11 @@ class World:
     @property
     def restart(self) -> RestartInstance:
         return RestartInstance(
-            store=self.store, observe=self.observe, stop=self.stop, start=self.start, edit=self.edit,
+            store=self.store,
+            observe=self.observe,
+            stop=self.stop,
+            start=self.start,
+            edit=self.edit,
             progress=self.sink,
         )
 
