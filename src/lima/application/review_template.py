@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from lima.application.draft_template import Draft, DraftTemplate
 from lima.application.edit_by_hand import EditByHand
 from lima.domain.edit_flags import EditFlags
-from lima.domain.errors import CommandError
+from lima.domain.errors import CommandError, TemplateError, TemplateRejectedError
 from lima.domain.instance import quote
 from lima.domain.progress import Level, Note
 from lima.ports.dialogue import Dialogue, NoTerminalError
@@ -23,7 +23,8 @@ MENU = (PROCEED, EDIT, OTHER, EXIT)
 class ReviewTemplate:
     """The flags are applied to whatever the menu is about. Source: reference, cli §5.2.
 
-    Raises: CommandError where the person leaves, and what drafting and editing raise.
+    Raises: CommandError where the person leaves, TemplateRejectedError for what their editor left, and what drafting and
+    editing raise.
     """
 
     dialogue: Dialogue
@@ -52,7 +53,12 @@ class ReviewTemplate:
         text = await self.edit(draft.text, title=f"The configuration of the new instance {quote(name)}")
         if not text:
             raise CommandError("Aborting, as requested by saving the file with empty content")
-        return draft if text == draft.text else self.drafts(TemplateText(text=text, origin="the edited template"))
+        if text == draft.text:
+            return draft
+        try:
+            return self.drafts(TemplateText(text=text, origin="the edited template"))
+        except TemplateError as error:
+            raise TemplateRejectedError(error.message, text=text, hint=error.hint) from error
 
     async def _another(self) -> Draft:
         """Parts of templates, whose names begin with `_`, are left out."""

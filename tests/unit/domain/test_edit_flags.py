@@ -55,8 +55,8 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"disk": 30.0}, '.disk= "30GiB"'),
     ({"plain": False}, ".plain = false"),
     ({"port_forward": ("8080:80", "1:2,static=T")},
-     '.portForwards += [{"guestPort": "80", "hostPort": "8080", "static": false},'
-     ' {"guestPort": "2", "hostPort": "1", "static": true}]'),
+     ('.portForwards += [{"guestPort": "80", "hostPort": "8080", "static": false},'
+     ' {"guestPort": "2", "hostPort": "1", "static": true}]')),
     ({"shell": "/bin/zsh"}, '.user.shell = "/bin/zsh"'),
 ]  # fmt: skip
 
@@ -87,8 +87,10 @@ def test_what_makes_an_instance_is_not_for_one_that_is_there(name: str) -> None:
     flag, shown = name.replace("_", "-"), "true" if name == "plain" else "none"
     assert edits.expressions == ()
     assert edits.warnings == (
-        f"`--{flag}` is not applicable to an existing instance"
-        f" (Hint: create a new instance with `limactl create --{flag}={shown} --name=NAME`)",
+        (
+            f"`--{flag}` is not applicable to an existing instance"
+            f" (Hint: create a new instance with `limactl create --{flag}={shown} --name=NAME`)"
+        ),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from tests.strategies_yaml import YAML_TEXTS
 
 from lima.adapters.codec.yaml_patch import YamlTextPatcher
 from lima.adapters.codec.yaml_spans import comments
@@ -14,7 +15,6 @@ from lima.adapters.yq.engine import YaqpyQuery
 from lima.application.edit_text import EditText
 from lima.domain.errors import YqError
 from lima.domain.tree import plain
-from tests.strategies_yaml import YAML_TEXTS
 
 EDIT = EditText(query=YaqpyQuery(), patcher=YamlTextPatcher())
 MANY_LINES = "#!/bin/sh"
