@@ -355,6 +355,8 @@ def _miscounted(words: list[str]) -> CommandError | None:
         problem = f"requires at least {least} arg(s), only received {received}"
     elif least == most:
         problem = f"accepts {most} arg(s), received {received}"
+    elif least == 0:
+        problem = f"accepts at most {most} arg(s), received {received}"
     else:
         problem = f"accepts between {least} and {most} arg(s), received {received}"
     usage = " ".join(word for word in (name, command.usage, "[flags]") if word)
