@@ -31,6 +31,7 @@ from lima.adapters.system.ports import LoopbackPorts
 from lima.adapters.system.processes import SystemProcessTable
 from lima.adapters.system.runner import AsyncProcessRunner
 from lima.adapters.templates.source import TemplateFiles
+from lima.adapters.terminal.dialogue import TerminalDialogue
 from lima.adapters.yq.child import ChildRewriter
 from lima.adapters.yq.engine import YaqpyQuery
 from lima.entrypoints.cli.output import Log
@@ -39,6 +40,7 @@ from lima.entrypoints.hostagent.main import JsonLog
 from lima.ports.agent_client import HostAgentClient
 from lima.ports.agent_feed import AgentEventLog, GuestProgressSource, PortAllocator
 from lima.ports.clock import Clock
+from lima.ports.dialogue import Dialogue
 from lima.ports.disk_store import DiskStore
 from lima.ports.events import EventSink
 from lima.ports.file_rewriter import FileRewriter

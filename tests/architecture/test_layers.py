@@ -71,7 +71,7 @@ def test_each_contract_can_fail(tmp_path, file: str, line: str, contract: str) -
 
 PURE = {
     "__future__", "collections.abc", "csv", "dataclasses", "decimal", "difflib", "enum", "functools", "hashlib",
-    "ipaddress", "itertools", "json", "math", "msgspec", "posixpath", "re", "typing", "urllib.parse",
+    "ipaddress", "itertools", "json", "math", "msgspec", "posixpath", "re", "struct", "typing", "urllib.parse",
 }  # fmt: skip
 
 

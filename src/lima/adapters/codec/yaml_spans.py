@@ -167,13 +167,14 @@ def _end(spot: Spot, event: Any) -> int:
 
 def _scalar(event: Any, text: str) -> Spot:
     is_plain = event.implicit[0] and event.style is None
-    value = plain_scalar(event.value) if is_plain and event.tag is None else event.value
+    text_value: str = event.value
+    value = plain_scalar(text_value) if is_plain and event.tag is None else text_value
     start, end = event.start_mark.index, event.end_mark.index
     is_block = event.style in ("|", ">")
     if is_block:
         indicators = text[start:end].partition("\n")[0].partition("#")[0].rpartition(event.style)[2]
-        if end == len(text) and value and not text.endswith("\n") and "-" not in indicators:
-            value += "\n"  # a text without a final newline is read as though it had one
+        if end == len(text) and text_value and not text.endswith("\n") and "-" not in indicators:
+            value = text_value + "\n"  # a text without a final newline is read as though it had one
         if "+" not in indicators:
             end -= len(match[0]) if (match := _TRAILING_LINES.search(text[start:end])) else 0
         elif text[end - 1 : end] == "\n":
