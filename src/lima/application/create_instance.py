@@ -87,6 +87,8 @@ class CreateInstance:
             FileName.CONFIG: (draft.text.encode(errors="surrogateescape"), 0o644),
             FileName.VERSION: (self.version.encode(), 0o444),
         }
+        if draft.locator:
+            files[FileName.TEMPLATE_LOCATOR] = (draft.locator.encode(errors="surrogateescape"), 0o444)
         self.store.create(name, files)
         lock = self.store.lock(name)
         try:

@@ -1,6 +1,6 @@
 """Ask what is to become of a new instance: proceed, edit its template first, take another one, or leave it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lima.application.draft_template import Draft, DraftTemplate
 from lima.application.edit_by_hand import EditByHand
@@ -56,9 +56,10 @@ class ReviewTemplate:
         if text == draft.text:
             return draft
         try:
-            return self.drafts(TemplateText(text=text, origin="the edited template"))
+            edited = self.drafts(TemplateText(text=text, origin="the edited template"))
         except TemplateError as error:
             raise TemplateRejectedError(error.message, text=text, hint=error.hint) from error
+        return replace(edited, locator=draft.locator)
 
     async def _another(self) -> Draft:
         """Parts of templates, whose names begin with `_`, are left out."""

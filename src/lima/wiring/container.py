@@ -71,6 +71,9 @@ class Container(containers.DeclarativeContainer):
     edit_file = providers.Factory(
         factories_editing.edit_file, embed_template, resolve_instance, template_parser, edit_text, host_facts
     )
+    compare_instance = providers.Factory(
+        factories_editing.compare_instance, store, template_source, embed_template, template_parser
+    )
     create_instance = providers.Factory(
         factories.create_instance,
         store,

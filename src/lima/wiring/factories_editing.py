@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from lima.adapters.filesystem.instances import FilesystemInstanceStore
     from lima.adapters.terminal.dialogue import TerminalDialogue
     from lima.adapters.yq.engine import YaqpyQuery
+    from lima.application.compare_instance import CompareInstance
     from lima.application.draft_template import DraftTemplate
     from lima.application.edit_by_hand import EditByHand
     from lima.application.edit_file import EditFile
@@ -97,3 +98,11 @@ def edit_file(
     from lima.application.edit_file import EditFile
 
     return EditFile(embed=embed, resolve=resolve, parser=parser, edit=edit, facts=facts, progress=progress)
+
+
+def compare_instance(
+    instances: FilesystemInstanceStore, templates: TemplateSource, embed: EmbedTemplate, parser: TemplateParser
+) -> CompareInstance:
+    from lima.application.compare_instance import CompareInstance
+
+    return CompareInstance(store=instances, templates=templates, embed=embed, parser=parser)

@@ -227,6 +227,18 @@ async def test_flags_change_what_a_new_instance_stores(world: World) -> None:
     assert "Terminal is not available, proceeding without opening an editor" in world.sink.notes
 
 
+async def test_an_instance_remembers_its_template(world: World) -> None:
+    world.source.texts |= {"template:other": TEXT, "-": TEXT}
+    world.dialogue.answers = [OTHER, "other", PROCEED]
+    await world.create(CreateRequest(name="one", is_reviewed=True))
+    await world.create(CreateRequest(name="two", locator="template:default", edits=EditFlags(cpus=4)))
+    await world.create(CreateRequest(name="three", locator="-"))
+    files = world.store.files
+    assert files["one"]["template-locator"] == b"template:other"
+    assert files["two"]["template-locator"] == b"template:default"
+    assert "template-locator" not in files["three"]
+
+
 @pytest.mark.parametrize(
     ("flags", "error"),
     [

@@ -106,6 +106,17 @@ COMMANDS = {
             ("limactl edit --set '.cpus = 4' ./my.yaml", "comments and layout stay"),
         ),
     ),
+    "diff": Command(
+        target="lima.entrypoints.cli.diff:diff",
+        usage="[INSTANCE] [TEMPLATE]",
+        most=2,
+        summary="Show what differs between an instance and its template",
+        examples=(
+            ("limactl diff box", "from the template that it was made of"),
+            ("limactl diff box template:default", ""),
+            ("limactl diff --json box | jq .differences", ""),
+        ),
+    ),
     "shell": Command(
         target="lima.entrypoints.cli.help_only:shell",
         summary="Execute a shell, or a command, in an instance: limactl shell [flags] INSTANCE [COMMAND...]",
