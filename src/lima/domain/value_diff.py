@@ -31,7 +31,7 @@ class Difference:
 
 def differences(before: Any, after: Any) -> tuple[Difference, ...]:
     """Of plain data, in the order of `after`; what was removed comes where the rest of its mapping ends."""
-    return tuple(_compared(_that_is_set(before), _that_is_set(after), ()))
+    return tuple(_compared(_that_is_set(before) or {}, _that_is_set(after) or {}, ()))
 
 
 def _that_is_set(value: Any) -> Any:

@@ -32,7 +32,7 @@ MAPPINGS = st.recursive(
         ({"a": [1]}, {"a": None}, [("-", "a", [1], None)]),
         ({"a": [1]}, {"a": []}, [("-", "a[0]", 1, None)]),
         ({"a": {"b": 1}}, {"a": [1]}, [("~", "a", {"b": 1}, [1])]),
-        (None, {"a": 1}, [("+", "", None, {"a": 1})]),
+        (None, {"a": 1}, [("+", "a", None, 1)]),
     ],
 )
 def test_what_is_found(before: Any, after: Any, found: list[tuple[str, str, Any, Any]]) -> None:
