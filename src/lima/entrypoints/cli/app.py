@@ -39,6 +39,8 @@ class Command:
     most: int | None = None
     examples: tuple[tuple[str, str], ...] = ()
     commands: Mapping[str, "Command"] = field(default_factory=dict)
+    is_shown: bool = True
+    """In the overview."""
 
     @property
     def epilogue(self) -> str:
@@ -254,9 +256,20 @@ COMMANDS = {
             ("limactl yq .cpus my.yaml", ""),
             ("limactl yq -i '.cpus = 4' my.yaml", "files and the environment are in its reach"),
         ),
+        is_shown=False,
     ),
     "yq-restrictions": Command(
         target=f"{TEMPLATE}:yq_restrictions", most=0, summary="Show what yq expressions may not do here"
+    ),
+    "generate-jsonschema": Command(
+        target="lima.entrypoints.cli.jsonschema:generate_jsonschema",
+        usage="[FILE.yaml, ...]",
+        summary="Print the JSON schema of templates, or validate files against it",
+        examples=(
+            ("limactl generate-jsonschema > lima.schema.json", "for an editor"),
+            ("limactl generate-jsonschema --schemafile=lima.schema.json my.yaml", ""),
+        ),
+        is_shown=False,
     ),
     "info": Command(
         target="lima.entrypoints.cli.report:info",
@@ -310,6 +323,7 @@ def _register(app: App, commands: Mapping[str, Command], formatter: Literal["def
             help_epilogue=command.epilogue,
             help_formatter=formatter,
             help_format="plaintext",
+            show=command.is_shown,
         )
 
 
