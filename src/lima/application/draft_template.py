@@ -53,4 +53,6 @@ class DraftTemplate:
         edits = edits_of(flags, Surroundings(facts=self.facts, params=params, is_new=True))
         text = self.edit(edits.expressions, draft.text)
         warnings = tuple(dict.fromkeys((*draft.warnings, *edits.warnings)))
-        return replace(draft, text=text, tree=draft.tree if text == draft.text else None, warnings=warnings)
+        if text == draft.text:
+            return replace(draft, warnings=warnings)
+        return replace(draft, text=text, origin=f"{draft.origin}, edited", tree=None, warnings=warnings)

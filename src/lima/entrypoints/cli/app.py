@@ -62,10 +62,7 @@ COMMANDS = {
             ("limactl create", 'the instance "default" of template:default'),
             ("limactl create --name=box template:tiny", ""),
             ("limactl create ./my.yaml", ""),
-            (
-                "limactl create --name=box --cpus=4 --set '.env.A = \"b\"' template:default",
-                "with some settings changed",
-            ),
+            ("limactl create --name=box --cpus=4", "with a setting changed; --set changes any"),
             ("cat my.yaml | limactl create --name=box -", ""),
         ),
     ),
