@@ -72,6 +72,11 @@ _ENUMS: dict[str, tuple[str, ...]] = {
     "mountType": ("reverse-sshfs", "9p", "virtiofs", "wsl2"),
 }
 _DEFAULTS: dict[tuple[type, str], str] = {(ProvisionStep, "mode"): "system", (Probe, "mode"): "readiness"}
+_SCALARS: dict[type, str] = {
+    inspect.BoolType: "boolean",
+    inspect.IntType: "integer",
+    inspect.StrType: "string",
+}
 _OPEN = {"vmOpts": "VMOpts", "osOpts": "OsOpts"}
 """What is in them is known to whoever owns an entry."""
 
@@ -150,14 +155,8 @@ def _schema(shape: inspect.Type, definitions: dict[str, Any]) -> dict[str, Any]:
             return {"type": "array", "items": {"type": "integer"}, "minItems": size, "maxItems": size}
         case inspect.DictType():
             return {"type": "object", "additionalProperties": _schema(shape.value_type, definitions)}
-        case inspect.BoolType():
-            return {"type": "boolean"}
-        case inspect.IntType():
-            return {"type": "integer"}
-        case inspect.StrType():
-            return {"type": "string"}
         case _:
-            raise TypeError(f"a template has no such values: {shape}")
+            return {"type": _SCALARS[type(shape)]}
 
 
 def _ref(name: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ again, it has the values that it should have.
 import difflib
 import re
 
-from lima.adapters.codec.yaml_spans import Kind, Spot, comments, documents, key_of, same
+from lima.adapters.codec.yaml_spans import Kind, Spot, comments, documents, key_of, same, spelled_alike
 from lima.domain.errors import YqError
 
 _MARKS = re.compile(r"(?:[&!][^\s,\[\]{}]*[ \t]*)*(?:[|>][0-9+-]*)?")
@@ -60,7 +60,7 @@ def _equal(some: list[Spot], others: list[Spot]) -> bool:
 def _keep_untouched(old: Spot, was: Spot, new: Spot) -> None:
     """Let every value of `new` that is as it was count as the one of the old text, whose writing need not be the same:
     the library does not keep all blank lines at the end of a block text, say. Raises: _InexpressibleError."""
-    if same(was, new):
+    if spelled_alike(was, new):
         new.like = old
         return
     if len(old.entries) != len(was.entries) or len(old.items) != len(was.items):
@@ -111,7 +111,7 @@ class _Patch:
 
     def _children(self, old: Spot, new: Spot) -> None:
         """Make the content of a collection that of another. Raises: _InexpressibleError."""
-        if same(old, new):
+        if new.like is old:
             return
         if old.kind is not new.kind or old.mark != new.mark or old.is_block != new.is_block:
             raise _InexpressibleError

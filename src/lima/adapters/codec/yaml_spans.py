@@ -44,6 +44,8 @@ class Spot:
     """Of a scalar: its value with its type; of an alias: its name."""
     mark: tuple[str | None, str | None] = (None, None)
     """Anchor and tag."""
+    spelling: tuple[str, str] = ("", "")
+    """Of a scalar: its text and its quotes."""
     is_block: bool = False
     """A collection without brackets, or a scalar after `|` or `>`."""
     entries: list[tuple["Spot", "Spot"]] = field(default_factory=list)
@@ -101,6 +103,21 @@ def same(one: Spot, other: Spot) -> bool:
     return all(same(a, b) and same(c, d) for (a, c), (b, d) in zip(one.entries, other.entries, strict=True))
 
 
+def spelled_alike(one: Spot, other: Spot) -> bool:
+    """Whether two values are equal, and their scalars written in the same way."""
+    if (one.kind, one.meaning, one.mark, one.spelling) != (other.kind, other.meaning, other.mark, other.spelling):
+        return False
+    ours, theirs = list(_inside(one)), list(_inside(other))
+    return len(ours) == len(theirs) and all(spelled_alike(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def _inside(spot: Spot) -> Iterator[Spot]:
+    yield from spot.items
+    for key, value in spot.entries:
+        yield key
+        yield value
+
+
 def key_of(spot: Spot) -> tuple[object, ...]:
     """Equal for values that are the same, to be hashed."""
     spot = spot.like or spot
@@ -135,11 +152,8 @@ def _content(scalar: Spot, text: str) -> int:
 def _scalars(spot: Spot) -> Iterator[Spot]:
     if spot.kind is Kind.SCALAR:
         yield spot
-    for item in spot.items:
-        yield from _scalars(item)
-    for key, value in spot.entries:
-        yield from _scalars(key)
-        yield from _scalars(value)
+    for inner in _inside(spot):
+        yield from _scalars(inner)
 
 
 def _alias(event: Any) -> Spot:
@@ -166,7 +180,7 @@ def _end(spot: Spot, event: Any) -> int:
 
 
 def _scalar(event: Any, text: str) -> Spot:
-    is_plain = event.implicit[0] and event.style is None
+    is_plain = event.implicit[0] and not event.style
     text_value: str = event.value
     value = plain_scalar(text_value) if is_plain and event.tag is None else text_value
     start, end = event.start_mark.index, event.end_mark.index
@@ -180,7 +194,15 @@ def _scalar(event: Any, text: str) -> Spot:
         elif text[end - 1 : end] == "\n":
             end -= 2 if text[end - 2 : end] == "\r\n" else 1
     meaning = (type(value).__name__, str(value))
-    return Spot(Kind.SCALAR, start, end, meaning=meaning, mark=(event.anchor, event.tag), is_block=is_block)
+    return Spot(
+        Kind.SCALAR,
+        start,
+        end,
+        meaning=meaning,
+        mark=(event.anchor, event.tag),
+        spelling=(text_value, event.style or ""),
+        is_block=is_block,
+    )
 
 
 def _events(text: str) -> Iterator[Any]:

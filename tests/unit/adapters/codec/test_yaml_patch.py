@@ -69,6 +69,17 @@ def test_a_scalar_changes_its_own_line(text: str, data: st.DataObject, new: tupl
     assert len(gone) <= (7 if several else 2)
 
 
+@given(YAML_TEXTS, st.data())
+def test_a_number_and_its_text_are_two(text: str, data: st.DataObject) -> None:
+    numbers = [found for found in places(value_of(text)) if type(found[1]) is int]
+    assume(numbers)
+    path, old = data.draw(st.sampled_from(numbers))
+    changed = edited(f'{as_yq(path)} = "{old}"', text)
+    assert value_of(changed) == with_value(value_of(text), path, str(old))
+    assert len(lines_of(text, changed)[1]) == 1
+    assert edited(f"{as_yq(path)} |= to_number", changed).count("\n") == text.count("\n")
+
+
 @given(YAML_TEXTS, st.sampled_from([".new = 1", ".n.e.w = true", '.new = [{"a": 1}, "x"]', '.new = "a\\nb"']))
 def test_a_new_setting_leaves_all_lines(text: str, expression: str) -> None:
     changed = edited(expression, text)
@@ -124,6 +135,13 @@ def test_an_edit_of_nothing_changes_nothing(text: str) -> None:
         ("{a:  1}\n", ".b = 5", "{a:  1, b: 5}\n"),
         ("a: &x   1\nb: *x\n", ".a = 2", "a: &x 2\nb: *x\n"),
         ("a: &x\n   b:  1\nc: *x\n", ".c.b = 2", "a: &x\n   b:  2\nc: *x\n"),
+        ("a:  4\nb:  1\n", '.a = "4"', 'a:  "4"\nb:  1\n'),
+        ("a:  '4'\nb:  1\n", ".a = 4", "a:  4\nb:  1\n"),
+        ("a:  ~\nb:  1\n", ".a = null", "a:  null\nb:  1\n"),
+        ("m: {a,  b}\nz:  1\n", ".m.a = 2", "m: {a: 2, b: null}\nz:  1\n"),
+        ("a:  0x10\nb:  1\n", ".a = 16", "a:  16\nb:  1\n"),
+        ("a:  ~\nb:  1\n", '.a = ""', 'a:  ""\nb:  1\n'),
+        ("a:  .nan\nb:  1.0\n", ".b = 2", "a:  .nan\nb:  2\n"),
         # a section that is missing, null, or empty
         ("a:  1\n", ".ssh.localPort = 5", "a:  1\nssh:\n  localPort: 5\n"),
         ("ssh:  # mine\na:  1\n", ".ssh.localPort = 5", "ssh:  # mine\n  localPort: 5\na:  1\n"),
@@ -146,11 +164,27 @@ def test_an_edit_of_nothing_changes_nothing(text: str) -> None:
         ("a:  1\nb:\n  - 1 # c\n", ".b = null", "a:  1\nb: null\n"),
         ("a:  1\nb: |  # c\n  x\n\nc:  1\n", ".b = 1", "a:  1\nb: 1  # c\n\nc:  1\n"),
         ("a:  1\nb: x # c\nc:  1\n", '.b = "x\\ny\\n"', "a:  1\nb: | # c\n  x\n  y\nc:  1\n"),
+        ("l:\n- a\n# b\n-  b\n- c\nz:  1\n", "del(.l[1])", "l:\n- a\n- c\nz:  1\n"),
+        # what cannot be done line by line is taken over with what is around it, and no further
+        ("f: {a: 1,  b: 2}\nz:  1\n", "del(.f.a)", "f: {b: 2}\nz:  1\n"),
+        ("f: [1,  2]\nz:  1\n", "del(.f[0])", "f: [2]\nz:  1\n"),
+        ("f: [1,  2]\nz:  1\n", ".f = [3] + .f", "f: [3, 1,  2]\nz:  1\n"),
+        ("l:\n- a:  1\n  b: 2\n-  c\nz:  1\n", "del(.l[0].a)", "l:\n- b: 2\n-  c\nz:  1\n"),
+        ("l:\n- - 1\n  -   2\nz:  1\n", ".l[0] += [3]", "l:\n- - 1\n  - 2\n  - 3\nz:  1\n"),
+        ("l:\n-\n  a:  1\n- b\nz:  1\n", '.l[0] = "x"', "l:\n- x\n- b\nz:  1\n"),
+        ("l:\n- # c\n  a:  1\n- b\nz:  1\n", '.l[0] = "x"', "l:\n- x  # c\n- b\nz:  1\n"),
+        ("m:\n  ? a\n  : 1\nz:  1\n", ".m.a = 2", "m:\n  a: 2\nz:  1\n"),
+        ("m:\n  b:  1\n  a: 2\nz:  1\n", ".m |= sort_keys(.)", "m:\n  a: 2\n  b: 1\nz:  1\n"),
+        ("l: [a,  b]\nz:  1\n", '.l[0] = "x\\ny"', 'l: ["x\\ny",  b]\nz:  1\n'),
+        ("a: &x {b:  1}\nz:  1\n", ".a = 2", "a: &x 2\nz:  1\n"),
+        ("a:  1\n", ".none", "null\n"),
+        ("a:  1\n---\nb:  1\n", "select(.a)", "a: 1\n"),
+        ("a:\n- 1\n", ".a = {}", "a: {}\n"),
         # several documents: yq edits each
         ("a:  1\n---\na:  2\n", ".a = 3", "a:  3\n---\na:  3\n"),
         # a change of the layout itself is yq's
         ("a:  1\nb: 2\n", '.a line_comment="x"', "a: 1  # x\nb: 2\n"),
-        ("a:  x\nb: 2\n", '.a style="double"', 'a: "x"\nb: 2\n'),
+        ("a:  x\nb:  2\n", '.a style="double"', 'a:  "x"\nb:  2\n'),
         ("b:  2\na: 1\n", "sort_keys(.)", "a: 1\nb: 2\n"),
         ("# only\n", ".a = 1", "# only\na: 1\n"),
         ("", ".a = 1", ""),
