@@ -169,6 +169,15 @@ def test_a_host_agent_loads_what_speaks_to_a_guest_when_there_is_one() -> None:
     assert subprocess.run([sys.executable, "-c", program], env=env, check=False).returncode == 0
 
 
+def test_a_start_loads_what_edits_and_asks_when_there_is_something_to_edit_or_to_ask() -> None:
+    program = (
+        "import sys; from lima.wiring.container import Container; c = Container(); c.start_instance(progress=None);"
+        "sys.exit('yaqpy' in sys.modules or 'questionary' in sys.modules)"
+    )
+    env = {**os.environ, "PYTHONPATH": os.path.join(REPO, "src")}
+    assert subprocess.run([sys.executable, "-c", program], env=env, check=False).returncode == 0
+
+
 def test_requirements_in_files_say_what_pyproject_says() -> None:
     import tomllib
 

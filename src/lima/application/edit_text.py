@@ -1,6 +1,6 @@
 """Apply yq expressions to a template's text: what they change changes, everything else stays byte for byte."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lima.ports.yq import TextPatcher, YamlQuery
@@ -15,12 +15,14 @@ class EditText:
     yq writes it.
     """
 
-    query: YamlQuery
-    patcher: TextPatcher
+    query: Callable[[], YamlQuery]
+    patcher: Callable[[], TextPatcher]
+    """Both are made when there is an expression: most commands have none, and the language takes a while to load."""
 
     def __call__(self, expressions: Sequence[str], text: str) -> str:
         if not expressions:
             return text
-        wanted = self.query.edit(" | ".join(expressions), text)
-        before = self.query.edit(".", text)
-        return text if wanted == before else self.patcher.patched(text, before, wanted)
+        query = self.query()
+        wanted = query.edit(" | ".join(expressions), text)
+        before = query.edit(".", text)
+        return text if wanted == before else self.patcher().patched(text, before, wanted)

@@ -51,7 +51,7 @@ class Container(containers.DeclarativeContainer):
     prepare_instance = providers.Factory(factories.prepare_instance, store, image_store, disk_tool, fetch_nerdctl)
     text_patcher = providers.Singleton(factories_editing.text_patcher)
     dialogue = providers.Singleton(factories_editing.dialogue)
-    edit_text = providers.Factory(factories_editing.edit_text, yaml_query, text_patcher)
+    edit_text = providers.Factory(factories_editing.edit_text, yaml_query.provider, text_patcher.provider)
     edit_by_hand = providers.Factory(factories_editing.edit_by_hand, dialogue, host_facts)
     draft_template = providers.Factory(
         factories_editing.draft_template, embed_template, template_parser, edit_text, host_facts

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lima.adapters.codec.yaml_patch import YamlTextPatcher
     from lima.adapters.codec.yaml_reader import YamlTemplateParser
     from lima.adapters.filesystem.instances import FilesystemInstanceStore
@@ -37,7 +39,7 @@ def dialogue() -> TerminalDialogue:
     return TerminalDialogue()
 
 
-def edit_text(query: YaqpyQuery, patcher: YamlTextPatcher) -> EditText:
+def edit_text(query: Callable[[], YaqpyQuery], patcher: Callable[[], YamlTextPatcher]) -> EditText:
     from lima.application.edit_text import EditText
 
     return EditText(query=query, patcher=patcher)

@@ -87,7 +87,7 @@ class World:
     @property
     def edit_text(self) -> EditText:
         """yq itself: it touches nothing, and no fake would know its language."""
-        return EditText(query=YaqpyQuery(), patcher=YamlTextPatcher())
+        return EditText(query=YaqpyQuery, patcher=YamlTextPatcher)
 
     @property
     def draft(self) -> DraftTemplate:

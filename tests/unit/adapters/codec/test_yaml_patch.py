@@ -16,7 +16,7 @@ from lima.application.edit_text import EditText
 from lima.domain.errors import YqError
 from lima.domain.tree import plain
 
-EDIT = EditText(query=YaqpyQuery(), patcher=YamlTextPatcher())
+EDIT = EditText(query=YaqpyQuery, patcher=YamlTextPatcher)
 MANY_LINES = "#!/bin/sh"
 """In every text of the strategy that takes several lines."""
 
