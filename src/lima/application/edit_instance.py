@@ -8,7 +8,6 @@ from lima.application.resolve_instance import Examined, ResolveInstance
 from lima.domain.edit_flags import EditFlags, Surroundings, edits_of
 from lima.domain.edits import disk_shrink_problems, refused_by_this_version
 from lima.domain.errors import (
-    InstanceBusyError,
     InstanceNotFoundError,
     TemplateError,
     TemplateRejectedError,
@@ -29,7 +28,7 @@ class EditInstance:
     """What is written has been validated for this instance and its driver; else the file stays as it was.
 
     Raises:
-        InstanceNotFoundError, WrongStateError: the instance runs.
+        InstanceNotFoundError, WrongStateError: the instance runs; InstanceBusyError: another command works on it.
         TemplateRejectedError: the result would be no valid configuration; with its text.
         YqError, CommandError: a flag.
     """
@@ -71,23 +70,24 @@ class EditInstance:
             )
         return content.decode(errors="surrogateescape")
 
-    def _refuse_running(self, name: str) -> None:
+    def _runs(self, name: str) -> bool:
+        """Whether its agent or its guest lives, upstream's included."""
         facts = self.observe(name).facts
-        if facts.agent is not None or facts.driver is not None:
+        return facts.agent is not None or facts.driver is not None
+
+    def _refuse_running(self, name: str) -> None:
+        if self._runs(name):
             raise WrongStateError("cannot edit a running instance", hint=f"`limactl stop {name}` first")
 
     def _save(self, name: str, old: str, new: str, *, may_run: bool) -> bool:
         if new == old:
             return False
         self._check(name, old, new)
-        try:
-            lock = self.store.lock(name)
-        except InstanceBusyError:
-            if not may_run:
-                raise
-            self._warn(f"Instance {quote(name)} is in use: what was changed counts from its next start")
+        if may_run and self._runs(name):
+            self._warn(f"Instance {quote(name)} is running: what was changed counts from its next start")
             self.store.write(name, FileName.CONFIG, new.encode(errors="surrogateescape"))
             return True
+        lock = self.store.lock(name)
         try:
             if self._read(name) != old:
                 raise TemplateRejectedError(

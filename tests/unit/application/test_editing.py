@@ -198,7 +198,14 @@ async def test_start_of_a_running_instance_says_that_the_change_waits(box: World
     outcome = await box.start(StartRequest(locator_or_name="box", edits=EditFlags(cpus=4)))
     assert outcome.already_running
     assert "cpus:  4   # two" in config(box)
-    assert "Instance `box` is in use: what was changed counts from its next start" in box.sink.notes
+    assert "Instance `box` is running: what was changed counts from its next start" in box.sink.notes
+
+
+async def test_start_does_not_edit_what_another_command_is_about_to_start(box: World) -> None:
+    box.store.lock("box")
+    with pytest.raises(InstanceBusyError):
+        await box.start(StartRequest(locator_or_name="box", edits=EditFlags(cpus=4)))
+    assert config(box) == TEXT
 
 
 async def test_a_refused_edit_starts_nothing(box: World) -> None:

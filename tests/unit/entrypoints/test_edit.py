@@ -44,6 +44,8 @@ def config(here: Path) -> str:
     [
         (["--cpus", "4"], "2   #", "4   #"),
         (["--cpus=0x4"], "2   #", "4   #"),
+        (["--cpus=7", "--cpus", "5", "--cpus=4"], "2   #", "4   #"),
+        (["--cpus", "7", "--video", "--cpus", "4", "--video=false"], "2   # two\n", "4   # two\nvideo:\n  display: none\n"),
         (["--set", ".cpus = 4 | .cpus |= . + 1", "--set=.cpus *= 2"], "2   #", "10   #"),
         (["--memory=2"], "# two\n", "# two\nmemory: 2GiB\n"),
         (["--disk", "100.5"], "# two\n", "# two\ndisk: 100.5GiB\n"),

@@ -13,6 +13,7 @@ from lima.domain.errors import CommandError, LimaError
 from lima.entrypoints.cli.context import CONTEXT, STDIN
 from lima.entrypoints.cli.globals import GlobalOptions, take_globals
 from lima.entrypoints.cli.output import Log, warn_root
+from lima.entrypoints.cli.repeats import call
 
 HELP = "Lima: Linux virtual machines on your own computer."
 EPILOGUE = """\
@@ -343,7 +344,7 @@ def run(words: list[str]) -> int:
             warn_root(log)
         if rest and _is_group(rest):
             rest = [rest[0], "--help"]  # whatever follows: upstream says so, and scripts ask for no more
-        result = build()(rest, exit_on_error=False, print_error=False, result_action="return_value")
+        result = call(build(), rest)
     except LimaError as error:
         return log.fatal(error)
     except cyclopts.CycloptsError as error:
