@@ -2,6 +2,7 @@
 
 from lima.adapters.bootstrap.builder import BootstrapBuilder
 from lima.adapters.cidata.iso import IsoSeedWriter
+from lima.adapters.codec.yaml_patch import YamlTextPatcher
 from lima.adapters.codec.yaml_reader import YamlTemplateParser
 from lima.adapters.dns.server import LoopbackNameServer
 from lima.adapters.dns.system import GetaddrinfoNames
@@ -30,6 +31,7 @@ from lima.adapters.system.ports import LoopbackPorts
 from lima.adapters.system.processes import SystemProcessTable
 from lima.adapters.system.runner import AsyncProcessRunner
 from lima.adapters.templates.source import TemplateFiles
+from lima.adapters.terminal.dialogue import TerminalDialogue
 from lima.adapters.yq.child import ChildRewriter
 from lima.adapters.yq.engine import YaqpyQuery
 from lima.entrypoints.cli.output import Log
@@ -38,6 +40,7 @@ from lima.entrypoints.hostagent.main import JsonLog
 from lima.ports.agent_client import HostAgentClient
 from lima.ports.agent_feed import AgentEventLog, GuestProgressSource, PortAllocator
 from lima.ports.clock import Clock
+from lima.ports.dialogue import Dialogue
 from lima.ports.disk_store import DiskStore
 from lima.ports.events import EventSink
 from lima.ports.file_rewriter import FileRewriter
@@ -61,7 +64,7 @@ from lima.ports.ssh_keys import SshKeys
 from lima.ports.summary_cache import SummaryCache
 from lima.ports.template_reader import TemplateParser, TemplateSource
 from lima.ports.transport import Transport
-from lima.ports.yq import YamlQuery
+from lima.ports.yq import TextPatcher, YamlQuery
 from lima.testing import fakes
 
 ACCELERATOR_PROBES: tuple[type[AcceleratorProbe], ...] = (fakes.FakeAcceleratorProbe, QemuAcceleratorProbe)
@@ -69,6 +72,7 @@ AGENT_CLIENTS: tuple[type[HostAgentClient], ...] = (fakes.FakeHostAgentClient, S
 AGENT_EVENT_LOGS: tuple[type[AgentEventLog], ...] = (fakes.FakeAgentEventLog, DescriptorEventLog)
 AGENT_LAUNCHERS: tuple[type[HostAgentLauncher], ...] = (fakes.FakeHostAgentLauncher, DetachedLauncher)
 CLOCKS: tuple[type[Clock], ...] = (fakes.FakeClock, SystemClock)
+DIALOGUES: tuple[type[Dialogue], ...] = (fakes.FakeDialogue, TerminalDialogue)
 DISK_STORES: tuple[type[DiskStore], ...] = (fakes.FakeDiskStore, FilesystemDiskStore)
 DISK_TOOLS: tuple[type[DiskTool], ...] = (fakes.FakeDiskTool, QemuDiskTool)
 EVENT_SINKS: tuple[type[EventSink], ...] = (fakes.FakeEventSink, Log, LogProgress, TerminalProgress, JsonLog)
@@ -99,4 +103,5 @@ TRANSPORTS: tuple[type[Transport], ...] = (fakes.FakeTransport, OpensshTransport
 UPSTREAM_SERVERS: tuple[type[UpstreamServers], ...] = (DirectUpstreams,)
 GO_TEMPLATES: tuple[type[GoTemplates], ...] = (GotplTemplates,)
 FILE_REWRITERS: tuple[type[FileRewriter], ...] = (fakes.FakeFileRewriter, ChildRewriter)
+TEXT_PATCHERS: tuple[type[TextPatcher], ...] = (YamlTextPatcher,)
 YAML_QUERIES: tuple[type[YamlQuery], ...] = (YaqpyQuery,)

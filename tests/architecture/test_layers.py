@@ -71,7 +71,7 @@ def test_each_contract_can_fail(tmp_path, file: str, line: str, contract: str) -
 
 PURE = {
     "__future__", "collections.abc", "csv", "dataclasses", "decimal", "difflib", "enum", "functools", "hashlib",
-    "ipaddress", "itertools", "json", "math", "msgspec", "posixpath", "re", "typing", "urllib.parse",
+    "ipaddress", "itertools", "json", "math", "msgspec", "posixpath", "re", "struct", "typing", "urllib.parse",
 }  # fmt: skip
 
 
@@ -179,6 +179,15 @@ def test_a_host_agent_loads_what_speaks_to_a_guest_when_there_is_one() -> None:
     program = (
         "import sys, lima.entrypoints.hostagent.main; from lima.wiring.container import Container;"
         "c = Container(); c.supervise(state=None, log=None); sys.exit('grpc' in sys.modules or 'dnslib' in sys.modules)"
+    )
+    env = {**os.environ, "PYTHONPATH": os.path.join(REPO, "src")}
+    assert subprocess.run([sys.executable, "-c", program], env=env, check=False).returncode == 0
+
+
+def test_a_start_loads_what_edits_and_asks_when_there_is_something_to_edit_or_to_ask() -> None:
+    program = (
+        "import sys; from lima.wiring.container import Container; c = Container(); c.start_instance(progress=None);"
+        "sys.exit('yaqpy' in sys.modules or 'questionary' in sys.modules)"
     )
     env = {**os.environ, "PYTHONPATH": os.path.join(REPO, "src")}
     assert subprocess.run([sys.executable, "-c", program], env=env, check=False).returncode == 0

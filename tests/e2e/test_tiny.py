@@ -95,12 +95,17 @@ def test_plain_ssh_with_the_written_configuration_works(tiny: Home) -> None:
 
 
 def test_stop_start_stop_delete_leave_nothing_but_the_cache(home: Home) -> None:
-    home.ok("start", "--tty=false", "template:tiny", timeout=WARM_S)
+    home.ok("start", "--tty=false", "--cpus=1", "template:tiny", timeout=WARM_S)
+    refused = home.limactl("edit", "--cpus=2", "tiny")
+    assert (refused.code, "cannot edit a running instance" in refused.err) == (1, True)
     home.ok("stop", "tiny")
     assert home.status("tiny") == "Stopped"
     assert home.processes("tiny") == []
-    home.ok("start", "tiny")
-    assert home.ok("shell", "tiny", "hostname").out.strip() == "lima-tiny"
+    home.ok("edit", "--set", '.env.FRUIT = "apple"', "tiny")
+    home.ok("start", "--cpus=2", "tiny")
+    assert home.ok("shell", "tiny", "hostname; nproc").out.split() == ["lima-tiny", "2"]
+    changed = json.loads(home.ok("diff", "--json", "tiny").out)
+    assert {one["path"]: one["instance"] for one in changed["differences"]} == {"cpus": 2, "env.FRUIT": "apple"}
     # booting again, it does not hear the first press of the power button; the grace is longer than this may take
     home.limactl("shell", "tiny", "sudo", "reboot")
     home.ok("stop", "tiny", timeout=WARM_S)

@@ -196,9 +196,7 @@ def test_the_second_boot_runs_what_its_policies_say_and_formats_nothing(whole: H
 
 def test_a_changed_parameter_runs_the_step_that_asks_for_it(whole: Home) -> None:
     whole.ok("stop", NAME)
-    path = Path(whole.file(NAME, "lima.yaml"))
-    path.write_text(path.read_text().replace("hello there", "good bye"))
-    whole.ok("start", NAME, timeout=COLD_S)
+    whole.ok("start", "--param", "greeting=good bye", NAME, timeout=COLD_S)
     assert guest(whole, "cat /var/lib/from-once /var/lib/from-change").splitlines() == [
         "once",
         "hello there",

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from lima.application.edit_instance import EditInstance
 from lima.application.observe_instance import ObserveInstance
 from lima.application.start_instance import StartInstance, StartOutcome, StartRequest
 from lima.application.stop_instance import StopInstance
+from lima.domain.edit_flags import NO_EDITS, EditFlags
 from lima.domain.errors import InstanceNotFoundError
 from lima.domain.instance import quote
 from lima.domain.progress import Level, Note
@@ -14,19 +16,27 @@ from lima.ports.instance_store import InstanceStore
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestartInstance:
-    """Raises: InstanceNotFoundError, and what stopping and starting raise."""
+    """Edits are made before it stops, so that wrong ones leave it running.
+
+    Raises: InstanceNotFoundError, and what editing, stopping and starting raise.
+    """
 
     store: InstanceStore
     observe: ObserveInstance
     stop: StopInstance
     start: StartInstance
+    edit: EditInstance
     progress: EventSink
 
-    async def __call__(self, name: str, *, force: bool, timeout_s: float = 600.0, debug: bool = False) -> StartOutcome:
+    async def __call__(
+        self, name: str, *, force: bool, edits: EditFlags = NO_EDITS, debug: bool = False, progress: bool = False
+    ) -> StartOutcome:
         if not self.store.exists(name):
             raise InstanceNotFoundError(
                 f"instance {quote(name)} does not exist", hint="`limactl list` shows the instances there are"
             )
+        if edits:
+            self.edit.with_flags(name, edits, may_run=True)
         seen = self.observe(name)
         if force:
             self.progress.emit(Note(message="Restarting the instance forcibly"))
@@ -37,4 +47,4 @@ class RestartInstance:
             )
         else:
             await self.stop(name, force=False)
-        return await self.start(StartRequest(locator_or_name=name, timeout_s=timeout_s, debug=debug))
+        return await self.start(StartRequest(locator_or_name=name, debug=debug, progress=progress))

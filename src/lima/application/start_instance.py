@@ -4,12 +4,14 @@ import asyncio
 from dataclasses import dataclass
 
 from lima.application.create_instance import CreateInstance, CreateRequest
+from lima.application.edit_instance import EditInstance
 from lima.application.observe_instance import Observation, ObserveInstance
 from lima.application.prepare_instance import PrepareInstance
 from lima.application.resolve_instance import ResolveInstance
 from lima.application.run_playbooks import RunPlaybooks
 from lima.application.stop_instance import StopInstance
 from lima.domain.config import InstanceConfig
+from lima.domain.edit_flags import NO_EDITS, EditFlags
 from lima.domain.errors import (
     InstanceBusyError,
     LaunchFailedError,
@@ -37,13 +39,18 @@ BUSY_POLL_S = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartRequest:
-    """`locator_or_name`: the positional; `name`: `--name`; `timeout_s`: how long READY may take."""
+    """`locator_or_name`: the positional; `name`: `--name`; `timeout_s`: how long READY may take.
+
+    `edits` and `is_reviewed`: as in `CreateRequest`; an instance that exists is edited without a review.
+    """
 
     locator_or_name: str | None = None
     name: str | None = None
     timeout_s: float = 600.0
     debug: bool = False
     progress: bool = False
+    edits: EditFlags = NO_EDITS
+    is_reviewed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +84,7 @@ class StartInstance:
     observe: ObserveInstance
     resolve: ResolveInstance
     create: CreateInstance
+    edit: EditInstance
     prepare: PrepareInstance
     stop: StopInstance
     launcher: HostAgentLauncher
@@ -110,8 +118,17 @@ class StartInstance:
         if target.may_exist and self.store.exists(target.name):
             name = target.name
             self._say(f"Using the existing instance {quote(name)}")
+            if request.edits:
+                self.edit.with_flags(name, request.edits, may_run=True)
         else:
-            name = await self.create(CreateRequest(locator=request.locator_or_name, name=request.name))
+            name = await self.create(
+                CreateRequest(
+                    locator=request.locator_or_name,
+                    name=request.name,
+                    edits=request.edits,
+                    is_reviewed=request.is_reviewed,
+                )
+            )
         resolved = self.resolve.stored(name)
         for warning in resolved.warnings:
             self._say(warning, Level.WARNING)

@@ -2,7 +2,7 @@
 
     LimaError(message, *, hint, exit_code)
       TemplateError      TemplateSyntaxError · TemplateInvalidError(problems) · LocatorError
-                         · GoTemplateError(stage) · YqError
+                         · TemplateRejectedError(text) · GoTemplateError(stage) · YqError
       InstanceError      InstanceNotFoundError · InstanceExistsError · InstanceBusyError · WrongStateError · StorageError
       DiskError          DiskNotFoundError · DiskExistsError · DiskInUseError(instance)
       HypervisorError    LaunchFailedError(argv, exit_code, log_tail) · PortTakenError · StopTimedOutError
@@ -58,6 +58,14 @@ class TemplateInvalidError(TemplateError):
         super().__init__("\n".join(problems), hint=hint)
         self.problems = problems
         self.name = name
+
+
+class TemplateRejectedError(TemplateError):
+    """An edited template is not taken. `text` is what would have been written: somebody's work, not to be lost."""
+
+    def __init__(self, message: str, *, text: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.text = text
 
 
 class LocatorError(TemplateError):

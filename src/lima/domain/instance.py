@@ -74,6 +74,7 @@ class FileName:
     KNOWN_HOSTS = "known_hosts"
     HOST_KEY = "ssh_host_ed25519_key"
     PROVISION_REPORT = "provision-report.json"
+    TEMPLATE_LOCATOR = "template-locator"
     # only with containerd: the name that the archive has in the seed
     NERDCTL = "nerdctl-full.tgz"
     # a socket is no state: these may go with `stop -f`

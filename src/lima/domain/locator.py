@@ -224,6 +224,13 @@ def absolute_path(path: str, facts: HostFacts) -> str:
     return posixpath.normpath(posixpath.join(facts.working_dir, path))
 
 
+def lasting_locator(locator: str, facts: HostFacts) -> str:
+    """`locator` so that it means the same in every directory, and later; empty for standard input, which has passed."""
+    if locator == "-":
+        return ""
+    return locator if scheme_of(locator) or locator.startswith(BOOTSTRAP) else absolute_path(locator, facts)
+
+
 # --- image locators --------------------------------------------------------------------------------------------------
 
 

@@ -17,3 +17,12 @@ class YamlQuery(Protocol):
     def query_json(self, expression: str, lines: str) -> str:
         """What it finds in each of some JSON records, one a line; compact, scalars bare."""
         ...
+
+
+class TextPatcher(Protocol):
+    """Changes a YAML text where its values change, and nowhere else."""
+
+    def patched(self, text: str, before: str, wanted: str) -> str:
+        """`text` with the values of `wanted`, which is `before` after a change; `before` says the same as `text`, in the
+        layout of `wanted`. Where the change cannot be written into the text: `wanted` itself."""
+        ...

@@ -5,7 +5,14 @@ Providers point at the factory functions of `factories`, which import inside the
 
 from dependency_injector import containers, providers
 
-from lima.wiring import factories, factories_agent, factories_disks, factories_instances, factories_templates
+from lima.wiring import (
+    factories,
+    factories_agent,
+    factories_disks,
+    factories_editing,
+    factories_instances,
+    factories_templates,
+)
 
 
 class Container(containers.DeclarativeContainer):
@@ -49,12 +56,38 @@ class Container(containers.DeclarativeContainer):
     observe_instance = providers.Factory(factories.observe_instance, store, agent_client)
     fetch_nerdctl = providers.Singleton(factories.fetch_nerdctl, image_store)
     prepare_instance = providers.Factory(factories.prepare_instance, store, image_store, disk_tool, fetch_nerdctl)
+    text_patcher = providers.Singleton(factories_editing.text_patcher)
+    dialogue = providers.Singleton(factories_editing.dialogue)
+    edit_text = providers.Factory(factories_editing.edit_text, yaml_query.provider, text_patcher.provider)
+    edit_by_hand = providers.Factory(factories_editing.edit_by_hand, dialogue, host_facts)
+    draft_template = providers.Factory(
+        factories_editing.draft_template, embed_template, template_parser, edit_text, host_facts
+    )
+    review_template = providers.Factory(
+        factories_editing.review_template, dialogue, draft_template, edit_by_hand, template_source
+    )
+    edit_instance = providers.Factory(
+        factories_editing.edit_instance,
+        store,
+        observe_instance,
+        resolve_instance,
+        template_parser,
+        edit_text,
+        host_facts,
+    )
+    edit_file = providers.Factory(
+        factories_editing.edit_file, embed_template, resolve_instance, template_parser, edit_text, host_facts
+    )
+    compare_instance = providers.Factory(
+        factories_editing.compare_instance, store, template_source, embed_template, template_parser
+    )
     create_instance = providers.Factory(
         factories.create_instance,
         store,
         processes,
         template_source,
-        embed_template,
+        draft_template,
+        review_template.provider,
         resolve_instance,
         prepare_instance,
         accelerator_probe,
@@ -80,6 +113,7 @@ class Container(containers.DeclarativeContainer):
         observe_instance,
         resolve_instance,
         create_instance.provider,
+        edit_instance.provider,
         prepare_instance,
         stop_instance.provider,
         agent_launcher,
@@ -87,7 +121,12 @@ class Container(containers.DeclarativeContainer):
         runner,
     )
     restart_instance = providers.Factory(
-        factories.restart_instance, store, observe_instance, stop_instance.provider, start_instance.provider
+        factories.restart_instance,
+        store,
+        observe_instance,
+        stop_instance.provider,
+        start_instance.provider,
+        edit_instance.provider,
     )
     delete_instance = providers.Factory(
         factories.delete_instance, store, processes, observe_instance, stop_instance.provider

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from lima.application.check_host import CheckHost
     from lima.application.create_instance import CreateInstance
     from lima.application.delete_instance import DeleteInstance
-    from lima.application.embed_template import EmbedTemplate
+    from lima.application.draft_template import DraftTemplate
+    from lima.application.edit_instance import EditInstance
     from lima.application.fetch_nerdctl import FetchNerdctl
     from lima.application.list_instances import ListInstances
     from lima.application.observe_instance import ObserveInstance
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from lima.application.release_disks import ReleaseDisks
     from lima.application.resolve_instance import ResolveInstance
     from lima.application.restart_instance import RestartInstance
+    from lima.application.review_template import ReviewTemplate
     from lima.application.run_shell import RunShell
     from lima.application.show_provision_report import ShowProvisionReport
     from lima.application.start_instance import StartInstance
@@ -235,7 +237,8 @@ def create_instance(
     instances: FilesystemInstanceStore,
     table: SystemProcessTable,
     templates: TemplateFiles,
-    embed: EmbedTemplate,
+    draft: DraftTemplate,
+    review: Callable[..., ReviewTemplate],
     resolve: ResolveInstance,
     prepare: PrepareInstance,
     probe: QemuAcceleratorProbe,
@@ -253,7 +256,8 @@ def create_instance(
         store=instances,
         processes=table,
         templates=templates,
-        embed=embed,
+        draft=draft,
+        review=review(progress=progress),
         resolve=resolve,
         prepare=prepare,
         preflight=preflight,
@@ -282,6 +286,7 @@ def start_instance(
     observe: ObserveInstance,
     resolve: ResolveInstance,
     create: Callable[..., CreateInstance],
+    edit: Callable[..., EditInstance],
     prepare: PrepareInstance,
     stop: Callable[..., StopInstance],
     launcher: DetachedLauncher,
@@ -299,6 +304,7 @@ def start_instance(
         observe=observe,
         resolve=resolve,
         create=create(progress=progress),
+        edit=edit(progress=progress),
         prepare=prepare,
         stop=stop(progress=progress),
         launcher=launcher,
@@ -319,6 +325,7 @@ def restart_instance(
     observe: ObserveInstance,
     stop: Callable[..., StopInstance],
     start: Callable[..., StartInstance],
+    edit: Callable[..., EditInstance],
     *,
     progress: EventSink,
 ) -> RestartInstance:
@@ -329,6 +336,7 @@ def restart_instance(
         observe=observe,
         stop=stop(progress=progress),
         start=start(progress=progress),
+        edit=edit(progress=progress),
         progress=progress,
     )
 

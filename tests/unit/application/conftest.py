@@ -4,8 +4,14 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from lima.adapters.codec.yaml_patch import YamlTextPatcher
+from lima.adapters.yq.engine import YaqpyQuery
 from lima.application.create_instance import CreateInstance
 from lima.application.delete_instance import DeleteInstance
+from lima.application.draft_template import DraftTemplate
+from lima.application.edit_by_hand import EditByHand
+from lima.application.edit_instance import EditInstance
+from lima.application.edit_text import EditText
 from lima.application.embed_template import EmbedTemplate
 from lima.application.fetch_nerdctl import FetchNerdctl
 from lima.application.find_disk_use import FindDiskUse
@@ -14,6 +20,7 @@ from lima.application.prepare_instance import PrepareInstance
 from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
 from lima.application.restart_instance import RestartInstance
+from lima.application.review_template import ReviewTemplate
 from lima.application.run_playbooks import RunPlaybooks
 from lima.application.start_instance import StartInstance
 from lima.application.stop_instance import StopInstance
@@ -47,6 +54,8 @@ class World:
         default_factory=lambda: fakes.FakeTemplateParser({"default": template("https://a.test/disk.qcow2")})
     )
     runner: fakes.FakeProcessRunner = field(default_factory=fakes.FakeProcessRunner)
+    user_files: dict[str, bytes] = field(default_factory=dict)
+    dialogue: fakes.FakeDialogue = field(default_factory=fakes.FakeDialogue)
     preflight_error: Exception | None = None
 
     def __post_init__(self) -> None:
@@ -76,6 +85,29 @@ class World:
         return EmbedTemplate(source=self.source, parser=self.parser, facts=FACTS)
 
     @property
+    def edit_text(self) -> EditText:
+        """yq itself: it touches nothing, and no fake would know its language."""
+        return EditText(query=YaqpyQuery, patcher=YamlTextPatcher)
+
+    @property
+    def draft(self) -> DraftTemplate:
+        return DraftTemplate(embed=self.embed, parser=self.parser, edit=self.edit_text, facts=FACTS)
+
+    @property
+    def review(self) -> ReviewTemplate:
+        by_hand = EditByHand(dialogue=self.dialogue, facts=FACTS, user_config=self.user_files.get)
+        return ReviewTemplate(
+            dialogue=self.dialogue, drafts=self.draft, edit=by_hand, templates=self.source, progress=self.sink
+        )
+
+    @property
+    def edit(self) -> EditInstance:
+        return EditInstance(
+            store=self.store, observe=self.observe, resolve=self.resolve, parser=self.parser, edit=self.edit_text,
+            facts=FACTS, progress=self.sink,
+        )  # fmt: skip
+
+    @property
     def observe(self) -> ObserveInstance:
         return ObserveInstance(store=self.store, client=self.client)
 
@@ -90,8 +122,8 @@ class World:
                 raise self.preflight_error
 
         return CreateInstance(
-            store=self.store, processes=self.processes, templates=self.source, embed=self.embed, resolve=self.resolve,
-            prepare=self.prepare,
+            store=self.store, processes=self.processes, templates=self.source, draft=self.draft, review=self.review,
+            resolve=self.resolve, prepare=self.prepare,
             preflight=preflight, facts=FACTS, version=VERSION, progress=self.sink,
         )  # fmt: skip
 
@@ -114,7 +146,7 @@ class World:
     def start(self) -> StartInstance:
         return StartInstance(
             store=self.store, processes=self.processes, observe=self.observe, resolve=self.resolve, create=self.create,
-            prepare=self.prepare, stop=self.stop, launcher=self.launcher, clock=self.clock, progress=self.sink,
+            edit=self.edit, prepare=self.prepare, stop=self.stop, launcher=self.launcher, clock=self.clock, progress=self.sink,
             run_playbooks=RunPlaybooks(
                 store=self.store, runner=self.runner, clock=self.clock, progress=self.sink
             ),
@@ -123,7 +155,12 @@ class World:
     @property
     def restart(self) -> RestartInstance:
         return RestartInstance(
-            store=self.store, observe=self.observe, stop=self.stop, start=self.start, progress=self.sink
+            store=self.store,
+            observe=self.observe,
+            stop=self.stop,
+            start=self.start,
+            edit=self.edit,
+            progress=self.sink,
         )
 
     @property

@@ -18,6 +18,7 @@ from lima.domain.locator import (
     format_locator,
     image_name,
     image_template,
+    lasting_locator,
     parse_locator,
     rewritten_template_url,
     suggested_name,
@@ -231,3 +232,19 @@ def test_an_image_that_is_built_here_is_of_the_hosts_arch() -> None:
 )
 def test_paths_become_absolute(path: str, absolute: str) -> None:
     assert absolute_path(path, JANE) == absolute
+
+
+@pytest.mark.parametrize(
+    ("locator", "lasting"),
+    [
+        ("template:default", "template:default"),
+        ("https://a.test/x.yaml", "https://a.test/x.yaml"),
+        ("bootstrap:debian/trixie", "bootstrap:debian/trixie"),
+        ("./x.yaml", "/home/jane/x.yaml"),
+        ("~/x.yaml", "/home/jane/x.yaml"),
+        ("/x.yaml", "/x.yaml"),
+        ("-", ""),
+    ],
+)
+def test_a_locator_that_means_the_same_everywhere(locator: str, lasting: str) -> None:
+    assert lasting_locator(locator, JANE) == lasting

@@ -202,7 +202,7 @@ def test_a_message_that_cannot_be_rendered_breaks_the_instance(
 def test_start_shows_the_rendered_message(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     CONTEXT.set((GlobalOptions(), Log(GlobalOptions())))
     outcome = StartOutcome(name="web", already_running=False, ssh_port=1, message="Log in to {{.Name}}\n", plain=False)
-    assert lifecycle._ready(outcome) == 0
+    assert lifecycle.ready(outcome) == 0
     assert capsys.readouterr().err.endswith("\nLog in to web (3)\n")
 
 

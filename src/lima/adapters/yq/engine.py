@@ -1,11 +1,12 @@
 """The YamlQuery port on yaqpy."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
 from yaqpy.api import Yq
-from yaqpy.core.model.node import Kind, Node
+from yaqpy.core.model.node import Kind, Node, Style
 from yaqpy.options import JsonOptions, Limits, Options, SecurityPolicy, YamlOptions
 
 from lima.adapters.yq import operators  # noqa: F401  adds `eval`, and says that `load` is disabled
@@ -33,6 +34,7 @@ _JSON = Options(
     json=JsonOptions(indent=0),
     indent=0,
 )
+_DEEPER_LINE = re.compile(r"^[ \t]", re.MULTILINE)
 _MAX_EXPRESSION = 64 * 1024
 
 
@@ -44,6 +46,7 @@ class YaqpyQuery:
 
     def edit(self, expression: str, text: str) -> str:
         """Raises: YqError."""
+        text = text.replace("\r\n", "\n")
 
         def run() -> str:
             documents = self._documents(marked(text), _EDIT)
@@ -53,6 +56,7 @@ class YaqpyQuery:
             for document in documents:
                 _keep_foot(document, mark=f"\n{MARK}")
             results = self._yq.evaluate_nodes(expression, documents, options=_EDIT)
+            _unfold(results)
             return unmarked(self._yq.dump(results, options=_EDIT))
 
         return _guarded(expression, run)
@@ -64,7 +68,9 @@ class YaqpyQuery:
             documents = self._documents(text, _YAML)
             for document in documents:
                 _keep_foot(document)
-            found = self._yq.dump(self._yq.evaluate_nodes(expression, documents, options=_YAML), options=_YAML)
+            results = self._yq.evaluate_nodes(expression, documents, options=_YAML)
+            _unfold(results)
+            found = self._yq.dump(results, options=_YAML)
             return found if found.endswith("\n") or not found else found + "\n"
 
         return _guarded(expression, run)
@@ -104,6 +110,14 @@ def _keep_foot(document: Node, *, mark: str = "") -> None:
     if document.kind is Kind.MAPPING and document.content and document.foot_comment:
         document.content[-2].foot_comment = document.foot_comment + mark
         document.foot_comment = ""
+
+
+def _unfold(nodes: list[Node]) -> None:
+    """The library writes folded texts (`>`) with deeper lines in such a way that they read otherwise."""
+    for node in nodes:
+        if node.style & Style.FOLDED and _DEEPER_LINE.search(node.value):
+            node.style = Style.LITERAL
+        _unfold(node.content)
 
 
 def _without_empty(value: Any) -> Any:

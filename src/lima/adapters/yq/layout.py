@@ -119,7 +119,7 @@ def _last_line(event: Any, lines: list[str]) -> int:
     first, last = int(event.start_mark.line), int(event.end_mark.line)
     if getattr(event, "style", None) not in ("|", ">"):
         return last
-    last -= last > first
+    last -= last > first and event.end_mark.column == 0  # not at the end of a text without a final newline
     if "+" in lines[first][event.start_mark.column :].partition("#")[0]:
         return last
     while last > first and not lines[last].strip():

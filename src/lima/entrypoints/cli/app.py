@@ -15,6 +15,7 @@ from lima.entrypoints.cli.context import CONTEXT, STDIN
 from lima.entrypoints.cli.globals import GlobalOptions, take_globals
 from lima.entrypoints.cli.instance_commands import INSTANCE_COMMANDS
 from lima.entrypoints.cli.output import Log, warn_root
+from lima.entrypoints.cli.repeats import call
 
 HELP = "Lima: Linux virtual machines on your own computer."
 EPILOGUE = """\
@@ -41,6 +42,7 @@ COMMANDS = {
             ("limactl create", 'the instance "default" of template:default'),
             ("limactl create --name=box template:tiny", ""),
             ("limactl create ./my.yaml", ""),
+            ("limactl create --name=box --cpus=4", "with a setting changed; --set changes any"),
             ("cat my.yaml | limactl create --name=box -", ""),
         ),
     ),
@@ -71,6 +73,28 @@ COMMANDS = {
         target=f"{LIFECYCLE}:delete",
         summary="Delete instances with their disks; images in the cache stay",
         examples=(("limactl delete box", ""), ("limactl delete -f box", "stop it first, by force")),
+    ),
+    "edit": Command(
+        target="lima.entrypoints.cli.edit:edit",
+        usage="[INSTANCE|FILE.yaml]",
+        most=1,
+        summary="Edit an instance of Lima, or a template",
+        examples=(
+            ("limactl edit box", "in $VISUAL, $EDITOR, editor, vim, vi or emacs"),
+            ("limactl edit --cpus=4 --memory=8 box", "without an editor"),
+            ("limactl edit --set '.cpus = 4' ./my.yaml", "comments and layout stay"),
+        ),
+    ),
+    "diff": Command(
+        target="lima.entrypoints.cli.diff:diff",
+        usage="[INSTANCE] [TEMPLATE]",
+        most=2,
+        summary="Show what differs between an instance and its template",
+        examples=(
+            ("limactl diff box", "from the template that it was made of"),
+            ("limactl diff box template:default", ""),
+            ("limactl diff --json box | jq .differences", ""),
+        ),
     ),
     "shell": Command(
         target="lima.entrypoints.cli.help_only:shell",
@@ -209,9 +233,20 @@ COMMANDS = {
             ("limactl yq .cpus my.yaml", ""),
             ("limactl yq -i '.cpus = 4' my.yaml", "files and the environment are in its reach"),
         ),
+        is_shown=False,
     ),
     "yq-restrictions": Command(
         target=f"{TEMPLATE}:yq_restrictions", most=0, summary="Show what yq expressions may not do here"
+    ),
+    "generate-jsonschema": Command(
+        target="lima.entrypoints.cli.jsonschema:generate_jsonschema",
+        usage="[FILE.yaml, ...]",
+        summary="Print the JSON schema of templates, or validate files against it",
+        examples=(
+            ("limactl generate-jsonschema > lima.schema.json", "for an editor"),
+            ("limactl generate-jsonschema --schemafile=lima.schema.json my.yaml", ""),
+        ),
+        is_shown=False,
     ),
     "info": Command(
         target="lima.entrypoints.cli.report:info",
@@ -238,12 +273,6 @@ COMMANDS = {
 }
 ALIASES = {"cp": "copy", "ls": "list", "rm": "delete", "remove": "delete", "tmpl": "template"}
 SUB_ALIASES = {"disk": {"ls": "list", "rm": "delete", "remove": "delete"}}
-EDIT_FLAGS = frozenset({
-    "--cpus", "--dns", "--memory", "--mount", "--mount-only", "--mount-none", "--mount-type", "--vm-type",
-    "--mount-inotify", "--mount-writable", "--network", "--nested-virt", "--rosetta", "--set", "--param", "--video",
-    "--audio-device", "--audio-interface", "--ssh-port", "--image-variant", "--arch-variant", "--arch",
-    "--containerd", "--disk", "--plain", "--port-forward",
-})  # fmt: skip
 
 
 PLUGINS = "Available Plugins (Experimental)"
@@ -288,6 +317,7 @@ def _register(app: App, commands: Mapping[str, Command], formatter: Literal["def
             help_epilogue=command.epilogue,
             help_formatter=formatter,
             help_format="plaintext",
+            show=command.is_shown,
         )
 
 
@@ -312,9 +342,7 @@ def run(words: list[str]) -> int:
             warn_root(log)
         if rest and _is_group(rest):
             rest = [rest[0], "--help"]  # whatever follows: upstream says so, and scripts ask for no more
-        result = build(plugins=_plugins(rest))(
-            rest, exit_on_error=False, print_error=False, result_action="return_value"
-        )
+        result = call(build(plugins=_plugins(rest)), rest)
     except LimaError as error:
         return log.fatal(error)
     except cyclopts.CycloptsError as error:
@@ -369,15 +397,15 @@ def _translated(error: cyclopts.CycloptsError, words: list[str]) -> CommandError
     text = str(error).strip()
     if isinstance(error, cyclopts.UnknownOptionError):
         flag = text.removeprefix("Unknown option: ").partition(".")[0].strip('"').partition("=")[0]
-        if flag in EDIT_FLAGS:
-            return CommandError(
-                f"{flag} is not supported by this version yet",
-                hint="write the setting into the template, or into lima.yaml of a stopped instance",
-            )
         message = (
             f"unknown flag: {flag}" if flag.startswith("--") else f"unknown shorthand flag: '{flag[1:2]}' in {flag}"
         )
         return CommandError(message, hint=f"`limactl {command} --help` shows the flags".replace("  ", " "))
+    if isinstance(error, cyclopts.CoercionError) and error.token is not None and error.target_type is bool:
+        value, flag = error.token.value, error.token.keyword or ""
+        return CommandError(
+            f'invalid argument "{value}" for "{flag}" flag: strconv.ParseBool: parsing "{value}": invalid syntax'
+        )
     if isinstance(error, cyclopts.UnknownCommandError):
         close = difflib.get_close_matches(command, [*COMMANDS, *ALIASES], n=3)
         if command == "ssh":

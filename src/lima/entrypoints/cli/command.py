@@ -16,6 +16,8 @@ class Command:
     most: int | None = None
     examples: tuple[tuple[str, str], ...] = ()
     commands: Mapping[str, "Command"] = field(default_factory=dict)
+    is_shown: bool = True
+    """In the overview."""
 
     @property
     def epilogue(self) -> str:

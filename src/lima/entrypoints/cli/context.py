@@ -1,5 +1,6 @@
 """The global options of this run, for the commands that cyclopts calls."""
 
+import sys
 from contextvars import ContextVar
 
 from lima.entrypoints.cli.globals import GlobalOptions
@@ -14,3 +15,9 @@ CONTEXT: ContextVar[tuple[GlobalOptions, Log]] = ContextVar("lima-cli")
 def current() -> tuple[GlobalOptions, Log]:
     """Options and log."""
     return CONTEXT.get()
+
+
+def has_terminal() -> bool:
+    """Whether prompts, menus and editors are wanted: `--tty`, or a terminal as standard output."""
+    options, _ = current()
+    return sys.stdout.isatty() if options.tty is None else options.tty

@@ -10,10 +10,11 @@ from cyclopts import Parameter
 
 from lima.application.create_instance import CreateRequest
 from lima.application.start_instance import StartOutcome, StartRequest
-from lima.domain.errors import CommandError, LimaError
+from lima.domain.errors import CommandError, LimaError, TemplateRejectedError
 from lima.domain.instance import FileName, check_instance_name, hostname, quote
-from lima.entrypoints.cli.context import STDIN, current
+from lima.entrypoints.cli.context import STDIN, current, has_terminal
 from lima.entrypoints.cli.durations import parse_duration
+from lima.entrypoints.cli.edit_options import CreateOptions, EditOptions, flags_of, kept
 from lima.entrypoints.cli.running import Interrupted, run
 from lima.ports.events import EventSink
 from lima.wiring.container import Container
@@ -29,6 +30,7 @@ def create(
     name: str | None = None,
     list_templates: Flag = False,
     list_drivers: Flag = False,
+    flags: CreateOptions | None = None,
 ) -> int:
     """Create an instance of Lima, without starting it.
 
@@ -47,10 +49,13 @@ def create(
         return _print_lists(templates=list_templates)
     template = _locator(template)
     _, log = current()
+    request = CreateRequest(
+        locator=template, name=name, edits=flags_of(flags), is_reviewed=has_terminal() and template != "-"
+    )
     try:
-        made = run(lambda container, progress: container.create_instance(progress=progress)(
-            CreateRequest(locator=template, name=name)
-        ))  # fmt: skip
+        made = run(lambda container, progress: container.create_instance(progress=progress)(request))
+    except TemplateRejectedError as error:
+        raise kept(error) from error
     except Interrupted as interrupted:
         return interrupted.exit_code
     log.record("info", f"Run `limactl start {made}` to start the instance.")
@@ -67,6 +72,7 @@ def start(
     progress: Flag = False,
     list_templates: Flag = False,
     list_drivers: Flag = False,
+    flags: CreateOptions | None = None,
 ) -> int:
     """Start an instance of Lima, made first where it does not exist, and wait until it is ready.
 
@@ -98,14 +104,18 @@ def start(
         timeout_s=seconds if seconds > 0 else DEFAULT_TIMEOUT_S,
         debug=options.debug,
         progress=progress,
+        edits=flags_of(flags),
+        is_reviewed=has_terminal() and instance_or_template != "-",
     )
     if foreground:
         return _foreground(request)
     try:
         outcome = run(lambda container, sink: container.start_instance(progress=sink)(request))
+    except TemplateRejectedError as error:
+        raise kept(error) from error
     except Interrupted as interrupted:
         return interrupted.exit_code
-    return _ready(outcome)
+    return ready(outcome)
 
 
 def stop(*instances: str, force: Annotated[bool, Parameter(name=("--force", "-f"), negative=())] = False) -> int:
@@ -124,7 +134,12 @@ def stop(*instances: str, force: Annotated[bool, Parameter(name=("--force", "-f"
 
 
 def restart(
-    instance: str = "default", /, *, force: Annotated[bool, Parameter(name=("--force", "-f"), negative=())] = False
+    instance: str = "default",
+    /,
+    *,
+    force: Annotated[bool, Parameter(name=("--force", "-f"), negative=())] = False,
+    progress: Flag = False,
+    flags: EditOptions | None = None,
 ) -> int:
     """Stop an instance and start it again.
 
@@ -134,16 +149,21 @@ def restart(
         Name of the instance.
     force
         Kill it instead of asking it to stop.
+    progress
+        Show the guest's provisioning as it goes.
     """
     options, _ = current()
     check_instance_name(instance)
+    edits = flags_of(flags)
     try:
         outcome = run(lambda container, sink: container.restart_instance(progress=sink)(
-            instance, force=force, debug=options.debug
+            instance, force=force, edits=edits, debug=options.debug, progress=progress
         ))  # fmt: skip
+    except TemplateRejectedError as error:
+        raise kept(error) from error
     except Interrupted as interrupted:
         return interrupted.exit_code
-    return _ready(outcome)
+    return ready(outcome)
 
 
 def delete(*instances: str, force: Annotated[bool, Parameter(name=("--force", "-f"), negative=())] = False) -> int:
@@ -199,7 +219,8 @@ def _swapped(
     return job(container, sink, name)
 
 
-def _ready(outcome: StartOutcome) -> int:
+def ready(outcome: StartOutcome) -> int:
+    """Say how to get in, and what the template has to say; the exit status."""
     _, log = current()
     name = outcome.name
     how = "lima" if name == "default" else f"limactl shell {name}"
@@ -226,6 +247,8 @@ def _foreground(request: StartRequest) -> int:
     container = Container()
     try:
         name = run(lambda inner, sink: inner.start_instance(progress=sink).prepared(request))
+    except TemplateRejectedError as error:
+        raise kept(error) from error
     except Interrupted as interrupted:
         return interrupted.exit_code
     directory = container.store().directory(name)

@@ -6,6 +6,7 @@ from lima.testing.fakes.agents import (
     FakeHostAgentClient,
     FakeHostAgentLauncher,
 )
+from lima.testing.fakes.dialogue import FakeDialogue
 from lima.testing.fakes.disks import FakeDiskStore
 from lima.testing.fakes.forwards import FakeForward, FakePortForwarder
 from lima.testing.fakes.guest_agent import FakeGuestAgent
@@ -31,6 +32,7 @@ __all__ = [
     "FakeAcceleratorProbe",
     "FakeAgentEventLog",
     "FakeClock",
+    "FakeDialogue",
     "FakeDiskStore",
     "FakeDiskTool",
     "FakeEventSink",

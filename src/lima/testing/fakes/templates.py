@@ -23,7 +23,10 @@ class FakeTemplateSource(Failing):
         if locator not in self.texts:
             raise LocatorError(f"template `{locator}` not found", hint="`limactl create --list-templates`")
         return TemplateText(
-            text=self.texts[locator], origin=locator, suggested_name=locator.rpartition(":")[2].removesuffix(".yaml")
+            text=self.texts[locator],
+            origin=locator,
+            suggested_name=locator.rpartition(":")[2].removesuffix(".yaml"),
+            locator=locator,
         )
 
     def resolve(self, locator: str) -> ResolvedLocator:
