@@ -2,6 +2,7 @@
 
 from lima.testing.fakes.agents import (
     FakeAgentEventLog,
+    FakeAgentLogs,
     FakeGuestProgressSource,
     FakeHostAgentClient,
     FakeHostAgentLauncher,
@@ -30,6 +31,7 @@ from lima.testing.fakes.templates import FakeFileRewriter, FakeSeedWriter, FakeT
 __all__ = [
     "FakeAcceleratorProbe",
     "FakeAgentEventLog",
+    "FakeAgentLogs",
     "FakeClock",
     "FakeDiskStore",
     "FakeDiskTool",
