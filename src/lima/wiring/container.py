@@ -130,4 +130,5 @@ class Container(containers.DeclarativeContainer):
         file_rewriter,
         new_name_server,
         host_outbox,
+        host_facts,
     )
