@@ -103,7 +103,7 @@ class Container(containers.DeclarativeContainer):
     watch_instances = providers.Factory(factories.watch_instances, store, agent_logs, clock)
     show_provision_report = providers.Factory(factories.show_provision_report, store)
     show_info = providers.Factory(
-        factories_templates.show_info, host_facts, template_source, accelerator_probe, resolve_instance
+        factories_templates.show_info, host_facts, store, template_source, accelerator_probe, resolve_instance
     )
     check_host = providers.Factory(factories.check_host, host_inspector, host_facts, accelerator_probe)
 

@@ -156,7 +156,11 @@ def copy_template(source: TemplateFiles, embed: EmbedTemplate, resolve: ResolveI
 
 
 def show_info(
-    facts: HostFacts, templates: TemplateFiles, probe: QemuAcceleratorProbe, resolve: ResolveInstance
+    facts: HostFacts,
+    instances: FilesystemInstanceStore,
+    templates: TemplateFiles,
+    probe: QemuAcceleratorProbe,
+    resolve: ResolveInstance,
 ) -> ShowInfo:
     from lima.application.show_info import ShowInfo
     from lima.domain.marshalling import shown
@@ -166,6 +170,7 @@ def show_info(
 
     return ShowInfo(
         facts=facts,
+        store=instances,
         templates=templates,
         probe=probe,
         version=version(),
