@@ -12,6 +12,7 @@ need shellcheck shellcheck
 need busybox busybox
 need newuidmap uidmap
 need openssl openssl
+need rsync rsync
 if [ "${2:-}" = all ]; then
 	need ansible-playbook ansible-core
 	need mcopy mtools
