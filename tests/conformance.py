@@ -12,11 +12,13 @@ from lima.adapters.filesystem.instances import FilesystemInstanceStore
 from lima.adapters.filesystem.outbox import LocalHostOutbox
 from lima.adapters.filesystem.summaries import FileSummaryCache
 from lima.adapters.forwarding.forwarder import TunnelPortForwarder
+from lima.adapters.forwarding.over_ssh import SshPortForwarder
 from lima.adapters.gotemplate.engine import GotplTemplates
 from lima.adapters.guestagent.client import GrpcGuestAgent
 from lima.adapters.hostagent.client import SocketHostAgentClient
 from lima.adapters.hostagent.event_writer import DescriptorEventLog
 from lima.adapters.hostagent.launcher import DetachedLauncher
+from lima.adapters.hostagent.logs import FileAgentLogs
 from lima.adapters.hostagent.progress_port import SocketProgressSource
 from lima.adapters.images.store import CachedImageStore
 from lima.adapters.qemu.accelerator import QemuAcceleratorProbe
@@ -47,7 +49,7 @@ from lima.ports.file_rewriter import FileRewriter
 from lima.ports.go_templates import GoTemplates
 from lima.ports.guest_agent import GuestAgent, GuestAgentLink
 from lima.ports.host import AcceleratorProbe, HostInspector
-from lima.ports.host_agent import HostAgentLauncher
+from lima.ports.host_agent import AgentLogs, HostAgentLauncher
 from lima.ports.host_outbox import HostOutbox
 from lima.ports.hypervisor import Hypervisor
 from lima.ports.image_builder import ImageBuilder
@@ -70,6 +72,7 @@ from lima.testing import fakes
 ACCELERATOR_PROBES: tuple[type[AcceleratorProbe], ...] = (fakes.FakeAcceleratorProbe, QemuAcceleratorProbe)
 AGENT_CLIENTS: tuple[type[HostAgentClient], ...] = (fakes.FakeHostAgentClient, SocketHostAgentClient)
 AGENT_EVENT_LOGS: tuple[type[AgentEventLog], ...] = (fakes.FakeAgentEventLog, DescriptorEventLog)
+AGENT_LOGS: tuple[type[AgentLogs], ...] = (fakes.FakeAgentLogs, FileAgentLogs)
 AGENT_LAUNCHERS: tuple[type[HostAgentLauncher], ...] = (fakes.FakeHostAgentLauncher, DetachedLauncher)
 CLOCKS: tuple[type[Clock], ...] = (fakes.FakeClock, SystemClock)
 DIALOGUES: tuple[type[Dialogue], ...] = (fakes.FakeDialogue, TerminalDialogue)
@@ -88,7 +91,11 @@ INSTANCE_STORES: tuple[type[InstanceStore], ...] = (fakes.FakeInstanceStore, Fil
 NAME_SERVERS: tuple[type[NameServer], ...] = (fakes.FakeNameServer, LoopbackNameServer)
 NETWORK_DAEMONS: tuple[type[NetworkDaemon], ...] = (fakes.FakeNetworkDaemon,)
 PORT_ALLOCATORS: tuple[type[PortAllocator], ...] = (fakes.FakePortAllocator, LoopbackPorts)
-PORT_FORWARDERS: tuple[type[PortForwarder], ...] = (fakes.FakePortForwarder, TunnelPortForwarder)
+PORT_FORWARDERS: tuple[type[PortForwarder], ...] = (
+    fakes.FakePortForwarder,
+    SshPortForwarder,
+    TunnelPortForwarder,
+)
 PROCESS_RUNNERS: tuple[type[ProcessRunner], ...] = (fakes.FakeProcessRunner, AsyncProcessRunner)
 PROCESS_TABLES: tuple[type[ProcessTable], ...] = (fakes.FakeProcessTable, SystemProcessTable)
 PROGRESS_SOURCES: tuple[type[GuestProgressSource], ...] = (fakes.FakeGuestProgressSource, SocketProgressSource)

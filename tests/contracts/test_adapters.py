@@ -11,12 +11,13 @@ import subprocess
 import sys
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pycdlib
 import pytest
+from tests.ssh_server import free_port, running_sshd, transport_to
 
 from lima.adapters.bootstrap.builder import BootstrapBuilder
 from lima.adapters.cidata.iso import IsoSeedWriter
@@ -40,6 +41,7 @@ from lima.adapters.qemu.accelerator import QemuAcceleratorProbe
 from lima.adapters.qemu.disks import QemuDiskTool
 from lima.adapters.qemu.hypervisor import QemuHypervisor
 from lima.adapters.qemu.probe_kernel import probe_kernel
+from lima.adapters.ssh import openssh
 from lima.adapters.ssh.client_info import OpensshClient
 from lima.adapters.ssh.keys import OpensshKeys
 from lima.adapters.ssh.openssh import OpensshTransport
@@ -59,7 +61,6 @@ from lima.domain.errors import (
     PortTakenError,
     RemoteCommandError,
     StorageError,
-    UnreachableError,
     YqError,
 )
 from lima.domain.events import AgentStatus, decode_event
@@ -103,12 +104,6 @@ def read(path: str) -> bytes:
 
 async def no_fetch(*_: object) -> dict[str, str]:
     raise AssertionError("nothing here is fetched")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.needs_qemu
@@ -404,66 +399,17 @@ class TestOpensshTransport(contracts.TransportContract):
     """Against a throw-away sshd on loopback."""
 
     @pytest.fixture
-    async def sshd(self, short_folder: str) -> "Iterator[tuple[int, str]]":
-        keys = OpensshKeys(config_dir=f"{short_folder}/c", home=short_folder, runner=AsyncProcessRunner())
-        identity = await keys.identity()
-        host = await keys.new_host_key()
-        with open(os.open(f"{short_folder}/host", os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
-            file.write(host.private)
-        with open(f"{short_folder}/auth", "w") as file:
-            file.write("\n".join(keys.authorized(with_dot_ssh=False)) + "\n")
-        port = free_port()
-        config = (
-            f"Port {port}\nListenAddress 127.0.0.1\nHostKey {short_folder}/host\nAuthorizedKeysFile {short_folder}/auth\n"
-            f"StrictModes no\nUsePAM no\nPidFile none\nPasswordAuthentication no\nPermitRootLogin yes\n"
-        )
-        with open(f"{short_folder}/sshd_config", "w") as file:
-            file.write(config)
-        with open(f"{short_folder}/known_hosts", "w") as file:
-            file.write(f"[127.0.0.1]:{port} {host.public}\n")
-        if os.geteuid() == 0:
-            os.makedirs("/run/sshd", exist_ok=True)
-        program = shutil.which("sshd", path="/usr/sbin:/sbin:/usr/bin")
-        assert program is not None
-        server = subprocess.Popen(
-            [program, "-D", "-e", "-f", f"{short_folder}/sshd_config"],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        yield port, identity
-        server.kill()
-        server.wait()
-
-    def transport(self, folder: str, port: int, identity: str) -> OpensshTransport:
-        import getpass
-
-        options = {
-            "IdentityFile": f'"{identity}"', "StrictHostKeyChecking": "yes", "UserKnownHostsFile": f'"{folder}/known_hosts"',
-            "BatchMode": "yes", "IdentitiesOnly": "yes", "User": getpass.getuser(), "ControlPath": f'"{folder}/ssh.sock"',
-            "ControlPersist": "yes",
-        }  # fmt: skip
-        return OpensshTransport(
-            name="x", host="127.0.0.1", port=port,
-            options=tuple(word for key, value in options.items() for word in ("-o", f"{key}={value}")),
-            control_path=f"{folder}/ssh.sock", runner=AsyncProcessRunner(),
-        )  # fmt: skip
+    async def port(self, short_folder: str) -> AsyncIterator[int]:
+        async with running_sshd(short_folder) as port:
+            yield port
 
     @pytest.fixture
-    async def subject(self, sshd: tuple[int, str], short_folder: str) -> OpensshTransport:
-        port, identity = sshd
-        transport = self.transport(short_folder, port, identity)
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                await transport.probe()
-            except UnreachableError:
-                assert time.monotonic() < deadline
-            else:
-                return transport
+    def subject(self, port: int, short_folder: str) -> OpensshTransport:
+        return transport_to(short_folder, port)
 
     @pytest.fixture
     def unreachable(self, short_folder: str) -> OpensshTransport:
-        return self.transport(short_folder, free_port(), f"{short_folder}/nokey")
+        return transport_to(short_folder, free_port())
 
     async def test_another_host_key_is_refused(self, subject: OpensshTransport, short_folder: str) -> None:
         with open(f"{short_folder}/known_hosts") as file:
@@ -511,6 +457,75 @@ class TestOpensshTransport(contracts.TransportContract):
         await subject.close()
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_unix_connection(here)
+
+    async def test_a_reverse_forward_leads_from_a_socket_of_the_guest_to_this_host(
+        self, subject: OpensshTransport, short_folder: str
+    ) -> None:
+        async def say(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"host")
+            writer.close()
+
+        host, guest = f"{short_folder}/host.sock", f"{short_folder}/guest.sock"
+        await subject.connect()
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(guest)
+        async with await asyncio.start_unix_server(say, host):
+            for _ in range(2):
+                await subject.forward(guest, host, reverse=True)
+                reader, writer = await asyncio.open_unix_connection(guest)
+                assert await asyncio.wait_for(reader.read(), 10) == b"host"
+                writer.close()
+                await subject.cancel(guest, host, reverse=True)
+                assert not os.path.exists(guest)
+        with open(guest, "w", encoding="ascii"):  # somebody's file is not ours to remove
+            pass
+        with pytest.raises(RemoteCommandError):
+            await subject.forward(guest, host, reverse=True)
+        assert os.path.getsize(guest) == 0
+        await subject.close()
+
+    async def test_forwards_of_a_host_agent_that_died_are_ended_by_the_next(
+        self, subject: OpensshTransport, port: int, short_folder: str
+    ) -> None:
+        here = free_port()
+        await subject.connect()
+        for number in (1, 2, 3):
+            await subject.forward(f"127.0.0.1:{here}", f"127.0.0.1:{number}")
+            if number < 3:
+                await subject.cancel(f"127.0.0.1:{here}", f"127.0.0.1:{number}")
+        pid = await subject._master_pid()
+        heir = transport_to(short_folder, port)
+        await heir.connect()
+        assert await heir._master_pid() == pid
+        with socket.create_server(("127.0.0.1", here)):
+            pass
+        assert os.listdir(short_folder).count("ssh.forwards") == 0
+        await heir.forward(f"127.0.0.1:{here}", "127.0.0.1:1")
+        await heir.connect()
+        with pytest.raises(OSError, match="in use"):
+            socket.create_server(("127.0.0.1", here))
+        await heir.close()
+
+    @pytest.mark.parametrize("is_allowed", [True, False])
+    async def test_an_sshd_that_lets_nothing_through_is_found_out(
+        self, short_folder: str, monkeypatch: pytest.MonkeyPatch, is_allowed: bool
+    ) -> None:
+        more = "" if is_allowed else "AllowTcpForwarding no\n"
+        async with running_sshd(short_folder, more) as port:
+            monkeypatch.setattr(openssh, "GUEST_SSHD", f"127.0.0.1:{port}")
+            transport = transport_to(short_folder, port)
+            await transport.connect()
+            assert await transport.carries_ports() is is_allowed
+            assert not os.path.exists(f"{short_folder}/ssh.sock.probe")
+            await transport.close()
+
+    async def test_what_is_no_master_is_no_connection(self, subject: OpensshTransport, short_folder: str) -> None:
+        async def babble(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"\xff" * 100)
+            writer.close()
+
+        async with await asyncio.start_unix_server(babble, f"{short_folder}/ssh.sock"):
+            assert not await subject.is_connected()
 
     async def test_a_forward_that_is_refused_says_so(self, subject: OpensshTransport, short_folder: str) -> None:
         await subject.connect()

@@ -21,6 +21,7 @@ from lima.application.keep_report import ReportKeeper
 from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
 from lima.application.serve_names import ServeNames
+from lima.application.share_ssh_agent import ShareSshAgent
 from lima.application.watch_boot_log import WatchBootLog
 from lima.application.write_seed import WriteSeed
 from lima.domain.boot_facts import decode_boot_facts
@@ -63,6 +64,7 @@ class _Life:
     """Set when the guest has been ready, or as ready as it gets, for the first time."""
     door: AgentDoor = field(default_factory=AgentDoor)
     was_ready: bool = False
+    has_rebooted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +87,7 @@ class Supervise:
     answer_yq: AnswerYq
     names: ServeNames
     copy_to_host: CopyToHost
+    share_ssh_agent: ShareSshAgent
     watch_log: WatchBootLog | None
     """With `--progress`."""
     state: AgentState
@@ -108,6 +111,8 @@ class Supervise:
         for warning in resolved.warnings:
             self._say(warning, Level.WARNING)
         config = resolved.config
+        if config.ssh.over_vsock and config.vm_type == "qemu":
+            self._say("vmType qemu: ignoring ssh.overVsock: its guests are reached over the network", Level.WARNING)
         adopted = await self._adopt(name, config)
         guest = adopted or await self._boot(name, config)
         self.state.ssh_port = guest.facts.ssh_port
@@ -227,25 +232,33 @@ class Supervise:
             await self.answer_yq(life.transport, life.config, await life.asked.get())
 
     async def _readiness(self, life: _Life) -> None:
-        """Ready, and ready again whenever the guest rebooted or the shared connection was lost."""
+        """Ready, and ready again whenever the guest rebooted. A shared connection that was lost is made again without a
+        word to anybody who does not read the log."""
         wait = AwaitReadiness(
             transport=life.transport,
             clock=self.clock,
             state=self.state,
             word=life.word,
             keeper=life.keeper,
+            door=life.door,
             log=self.log,
         )
         try:
             while True:
-                errors = (*await wait(), *await self.copy_to_host(life.transport, life.config))
-                life.keeper.close(errors)
-                life.provisioned.set()
-                self.state.ready(errors)
-                life.was_ready = True
+                if life.was_ready and not life.has_rebooted:
+                    await wait.reconnect()
+                if not life.was_ready or life.has_rebooted:
+                    life.has_rebooted = False
+                    errors = (*await wait(), *await self.copy_to_host(life.transport, life.config))
+                    life.keeper.close(errors)
+                    life.provisioned.set()
+                    self.state.ready(errors)
+                    life.was_ready = True
                 life.door.ssh(is_up=True)
+                await self.share_ssh_agent(life.transport, life.config)
                 await life.transport.wait_lost()
                 life.door.ssh(is_up=False)
+                life.door.logged_out()
                 self._say("The ssh connection to the guest was lost, making a new one")
         except LimaError as error:
             # nothing that waiting would mend (no ssh client, say): the guest stays up, and everybody is told
@@ -269,7 +282,7 @@ class Supervise:
                 life.door.closed()
             elif event is GuestEvent.RESET and life.was_ready:
                 self._say("The guest reboots")
-                life.word.ssh = life.word.done = False
+                life.has_rebooted, life.word.ssh, life.word.done = True, False, False
                 with contextlib.suppress(TransportError):
                     await life.transport.close()
 

@@ -11,14 +11,15 @@ from lima.application.attend_agent import AttendAgent
 from lima.application.await_readiness import SESSION_SCRIPT, SSH_READY_FILE
 from lima.application.boot_guest import BootGuest
 from lima.application.claim_disks import ClaimDisks
-from lima.application.connect_guest import ConnectGuest
+from lima.application.connect_guest import AimSsh, ConnectGuest
 from lima.application.copy_to_host import CopyToHost
 from lima.application.find_disk_use import FindDiskUse
-from lima.application.forward_ports import ForwardPorts
+from lima.application.forward_ports import Forwarders, ForwardPorts
 from lima.application.plan_machine import PlanMachine
 from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
 from lima.application.serve_names import ServeNames
+from lima.application.share_ssh_agent import SCRIPT, ShareSshAgent
 from lima.application.supervise import DISK_FULL, Supervise
 from lima.application.watch_boot_log import WatchBootLog
 from lima.application.write_seed import WriteSeed
@@ -33,7 +34,7 @@ from lima.domain.machine import Arch
 from lima.domain.machine_spec import DiskFormat, MachineSpec
 from lima.domain.process import ProcessIdentity
 from lima.domain.progress import Level, Note
-from lima.domain.template import AdditionalDisk, HostResolver
+from lima.domain.template import AdditionalDisk, HostResolver, SshSection
 from lima.ports.hypervisor import GuestEvent
 from lima.ports.transport import RemoteResult
 from lima.testing import fakes
@@ -58,12 +59,12 @@ class Agent:
     outbox: fakes.FakeHostOutbox = field(default_factory=fakes.FakeHostOutbox)
     shows_log: bool = False
     guest_agent: fakes.FakeGuestAgent = field(default_factory=fakes.FakeGuestAgent)
-    forwarder: fakes.FakePortForwarder = field(default_factory=fakes.FakePortForwarder)
     seeds: fakes.FakeSeedWriter = field(default_factory=fakes.FakeSeedWriter)
     loopback: set[tuple[str, int]] = field(default_factory=set)
     name_servers: list[fakes.FakeNameServer] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.forwarder = fakes.FakePortForwarder(self.guest_agent.tunnel)
         self.probe = fakes.FakeAcceleratorProbe(self.accelerator)
         self.state = AgentState(events=self.events)
         self.running: dict = {}
@@ -113,18 +114,22 @@ class Agent:
             write_seed=seed,
             boot=boot,
             connect=ConnectGuest(
-                store=self.store, keys=keys, client=fakes.FakeSshClient(),
+                store=self.store, client=fakes.FakeSshClient(),
+                aim=AimSsh(store=self.store, keys=keys, client=fakes.FakeSshClient()),
                 make_transport=lambda _target, _options: self.transport,
             ),
             attend=AttendAgent(agent=lambda: self.guest_agent, clock=self.clock, state=self.state, log=self.log),
             forward=ForwardPorts(
-                agent=lambda: self.guest_agent, forwarder=self.forwarder, clock=self.clock, state=self.state,
-                log=self.log,
+                make_forwarders=lambda _transport: Forwarders(
+                    tcp=self.forwarder, udp=self.forwarder, sockets=self.forwarder
+                ),
+                clock=self.clock, state=self.state, log=self.log,
             ),
             probe=self.probe, progress=self.progress, new_hypervisor=self.hypervisor, state=self.state, log=self.log,
             names=ServeNames(new_server=self.name_server, log=self.log),
             answer_yq=AnswerYq(rewriter=self.yq, clock=self.clock, log=self.log),
             copy_to_host=CopyToHost(outbox=self.outbox, log=self.log),
+            share_ssh_agent=ShareSshAgent(log=self.log),
             watch_log=WatchBootLog(clock=self.clock, state=self.state) if self.shows_log else None,
         )  # fmt: skip
         return asyncio.ensure_future(supervise(NAME, stop=self.stop))
@@ -526,8 +531,14 @@ async def test_a_reboot_comes_back_ready(agent: Agent) -> None:
 
 async def test_a_lost_connection_is_made_again(agent: Agent) -> None:
     task = await agent.ready()
+    told = len(agent.events.published)
     agent.transport.lose()
-    await agent.until(lambda: agent.transport.connections == 2 and agent.state.phase == "running")
+    await agent.until(lambda: agent.transport.connections == 2)
+    await agent.until(lambda: agent.forwarder.renewals == 2)
+    # nothing else happened: no event, no requirement is looked at again
+    assert [status for status in agent.events.published[told:] if status.port_forward is None] == []
+    assert agent.state.phase == "running"
+    assert agent.state.meter.ssh_logins == 2
     agent.stop.set()
     await task
 
@@ -645,3 +656,44 @@ async def test_in_plain_mode_nobody_looks_for_an_agent(agent: Agent) -> None:
     assert agent.guest_agent.connected_to == []
     agent.stop.set()
     assert await task == 0
+
+
+def with_template(agent: Agent, **fields: object) -> None:
+    agent.parser.values["default"] = template("https://a.test/disk.qcow2", **fields)
+
+
+async def test_the_ssh_agent_has_its_place_again_after_each_login(agent: Agent) -> None:
+    with_template(agent, ssh=SshSection(forward_agent=True))
+    words = ("sh", "-c", SCRIPT)
+    agent.transport.commands[words] = RemoteResult(exit_code=3, stdout=b"", stderr=b"")
+    task = await agent.ready()
+    await agent.until(lambda: words in agent.transport.ran)
+    assert any("no ssh agent was given" in note for note in agent.log.notes)
+    agent.transport.commands[words] = RemoteResult(exit_code=1, stdout=b"", stderr=b"read-only")
+    agent.transport.lose()
+    await agent.until(lambda: agent.transport.ran.count(words) == 2)
+    assert any(note.endswith("of the guest: read-only") for note in agent.log.notes)
+    agent.stop.set()
+    await task
+
+
+async def test_plain_guests_are_given_no_ssh_agent(agent: Agent) -> None:
+    with_template(agent, ssh=SshSection(forward_agent=True, over_vsock=True), plain=True)
+    task = await agent.ready()
+    await agent.until(lambda: "`ssh.forwardAgent` is ignored in plain mode" in agent.log.notes)
+    assert any("ignoring ssh.overVsock" in note for note in agent.log.notes)
+    agent.stop.set()
+    await task
+
+
+async def test_a_guest_that_cannot_take_a_host_key_is_connected_to_without_checks(agent: Agent) -> None:
+    with_template(agent, param={"internal_hostKeys": "guest"})
+    agent.store.files[NAME]["known_hosts"] = b"of an earlier start"
+    task = await agent.ready()
+    facts = decode_boot_facts(agent.store.read(NAME, "boot.facts.json"))
+    assert facts is not None
+    assert not facts.host_key_pinned
+    assert "known_hosts" not in agent.store.files[NAME]
+    assert b"StrictHostKeyChecking no" in agent.store.files[NAME]["ssh.config"]
+    agent.stop.set()
+    await task

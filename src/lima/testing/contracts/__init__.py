@@ -8,7 +8,7 @@ class TestQemu(HypervisorContract):
 """
 
 from lima.testing.contracts.disks import DiskStoreContract
-from lima.testing.contracts.forwards import PortForwarderContract
+from lima.testing.contracts.forwards import DatagramForwarderContract, PortForwarderContract
 from lima.testing.contracts.guest_agent import GuestAgentContract
 from lima.testing.contracts.guests import HypervisorContract, NetworkDaemonContract, TransportContract
 from lima.testing.contracts.hosts import (
@@ -22,6 +22,7 @@ from lima.testing.contracts.instances import InstanceStoreContract
 from lima.testing.contracts.names import NameServerContract
 from lima.testing.contracts.small import (
     AgentEventLogContract,
+    AgentLogsContract,
     EventSinkContract,
     HostAgentClientContract,
     HostInspectorContract,
@@ -38,7 +39,9 @@ from lima.testing.contracts.texts import FileRewriterContract, GoTemplatesContra
 __all__ = [
     "AcceleratorProbeContract",
     "AgentEventLogContract",
+    "AgentLogsContract",
     "ClockContract",
+    "DatagramForwarderContract",
     "DiskStoreContract",
     "DiskToolContract",
     "EventSinkContract",

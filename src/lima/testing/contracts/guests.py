@@ -105,6 +105,7 @@ class TransportContract:
             await subject.run(("true",))
         with pytest.raises(UnreachableError):
             await subject.forward("/nosuch/here.sock", "/nosuch/there.sock")
+        await subject.cancel("/nosuch/here.sock", "/nosuch/there.sock")
 
     async def test_bytes_go_through_a_remote_command_unchanged(self, subject: Transport) -> None:
         await subject.connect()
@@ -118,6 +119,12 @@ class TransportContract:
         heard: list[str] = []
         result = await subject.run(("sh", "-c", "echo one >&2; echo two >&2"), on_line=heard.append)
         assert heard == result.stderr.decode().splitlines()
+        await subject.close()
+
+    async def test_whether_ports_are_carried_is_known_once_it_is_connected(self, subject: Transport) -> None:
+        assert await subject.carries_ports()
+        await subject.connect()
+        assert isinstance(await subject.carries_ports(), bool)
         await subject.close()
 
     async def test_connecting_again_keeps_the_connection(self, subject: Transport) -> None:
