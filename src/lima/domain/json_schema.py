@@ -1,6 +1,6 @@
 """The JSON schema of lima.yaml, for editors. Source: reference, config §4.7.
 
-It is narrower than what is read: texts are texts, and null stands only where upstream's schema lets it stand.
+It is narrower than what is read: most texts are texts, and null stands only where upstream's schema lets it stand.
 """
 
 from typing import Any
@@ -56,9 +56,10 @@ _NAMES: dict[type, str] = {
 }
 """Upstream's names, where they are not ours."""
 _REQUIRED = ("location", "name", "url")
-_WITHOUT_NULL = frozenset({
-    "mounts", "provision", "probes", "portForwards", "copyToHost", "dns", "env", "param", "message",
-})  # fmt: skip
+_WITHOUT_NULL = frozenset({"mounts", "provision", "probes", "portForwards", "copyToHost", "dns", "message"})
+_FREE_MAPS = ("env", "param")
+_ANY_SCALAR = {"oneOf": [{"type": "string"}, {"type": "boolean"}, {"type": "number"}]}
+"""Users write `true` for a text there, and so does upstream in templates of its own."""
 _PLAIN: frozenset[type] = frozenset({
     LocatorRef, File, Kernel, Image, FirmwareFile, AdditionalDisk,
     Virtiofs, ProvisionStep, Probe, PortForward, CopyToHost,
@@ -116,6 +117,8 @@ def _field(cls: type, field: inspect.Field, definitions: dict[str, Any]) -> dict
         locator = _schema(_inner(field.type).item_type, definitions)  # type: ignore[attr-defined]
         definitions["BaseTemplates"] = {"oneOf": [{"type": "string"}, {"type": "array", "items": locator}]}
         return _ref("BaseTemplates")
+    if cls is Template and name in _FREE_MAPS:
+        return {"type": "object", "additionalProperties": _ANY_SCALAR}
     schema = _schema(_inner(field.type), definitions)
     is_nullable = cls not in _PLAIN and name not in _WITHOUT_NULL and name not in _REQUIRED
     if is_nullable and "$ref" not in schema:

@@ -12,6 +12,7 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "string": str,
     "boolean": bool,
     "integer": int,
+    "number": (int, float),
     "null": type(None),
 }
 
@@ -69,5 +70,5 @@ def _object_misfits(
 
 
 def _is_of(name: str, value: Any) -> bool:
-    """A boolean is no integer."""
-    return isinstance(value, _TYPES[name]) and not (name == "integer" and isinstance(value, bool))
+    """A boolean is no number."""
+    return isinstance(value, _TYPES[name]) and not (name in ("integer", "number") and isinstance(value, bool))

@@ -54,7 +54,10 @@ def test_where_null_may_stand() -> None:
     for name in ("mounts", "provision", "probes", "portForwards", "copyToHost", "dns"):
         assert LIMA[name]["type"] == "array"
     for name in ("env", "param"):
-        assert LIMA[name] == {"type": "object", "additionalProperties": {"type": "string"}}
+        assert LIMA[name]["type"] == "object"
+        assert [option["type"] for option in LIMA[name]["additionalProperties"]["oneOf"]] == [
+            "string", "boolean", "number",
+        ]  # fmt: skip
     assert LIMA["message"] == {"type": "string"}
     assert LIMA["ssh"] == {"$ref": "#/$defs/SSH"}
 
@@ -93,7 +96,8 @@ def test_every_template_keeps_to_it_in_its_normal_form(template: Template) -> No
         ({"additionalDisks": ["a", {"name": "b"}, {}, 1]},
          ("additionalDisks[2]: needs `name`", "additionalDisks[3]: must be of type string or object")),
         ({"portForwards": [{"guestPortRange": [1]}]}, ("portForwards[0].guestPortRange: must have 2 items",)),
-        ({"env": {"A": 1}}, ("env.A: must be of type string",)),
+        ({"env": {"A": 1, "B": True, "C": "x"}}, ()),
+        ({"env": {"A": []}}, ("env.A: must be of type string or boolean or number",)),
         ({"base": "x", "vmOpts": {"any": [1]}, "vmType": None}, ()),
         ([], ("the document: must be of type object",)),
     ],

@@ -150,7 +150,7 @@ def test_a_rejected_result_that_cannot_be_kept(here: Path, capsys: pytest.Captur
     (here / "lima.REJECTED.yaml").mkdir()
     assert run(["edit", "--disk=50", "box"]) == 1
     told = said(capsys)
-    assert "attempting to save the buffer failed" in told
+    assert "lima.REJECTED.yaml` could not be written (is a directory)" in told
     assert "shrinking the disk" in told
 
 

@@ -8,13 +8,14 @@ from typing import Literal
 import cyclopts
 from cyclopts import App
 
-from lima.domain.errors import CommandError, LimaError
+from lima.domain.errors import CommandError, LimaError, TemplateRejectedError
 from lima.entrypoints.cli import plugin
 from lima.entrypoints.cli.command import Command
 from lima.entrypoints.cli.context import CONTEXT, STDIN
 from lima.entrypoints.cli.globals import GlobalOptions, take_globals
 from lima.entrypoints.cli.instance_commands import INSTANCE_COMMANDS
 from lima.entrypoints.cli.output import Log, warn_root
+from lima.entrypoints.cli.rejected import kept
 from lima.entrypoints.cli.repeats import call
 
 HELP = "Lima: Linux virtual machines on your own computer."
@@ -369,6 +370,8 @@ def run(words: list[str]) -> int:
         if rest and _is_group(rest):
             rest = [rest[0], "--help"]  # whatever follows: upstream says so, and scripts ask for no more
         result = call(build(plugins=_plugins(rest)), rest)
+    except TemplateRejectedError as error:
+        return log.fatal(kept(error))
     except LimaError as error:
         return log.fatal(error)
     except cyclopts.CycloptsError as error:

@@ -8,11 +8,11 @@ from cyclopts import Parameter
 
 from lima.application.start_instance import StartOutcome, StartRequest
 from lima.domain.edit_flags import EditFlags
-from lima.domain.errors import CommandError, StorageError, TemplateRejectedError
+from lima.domain.errors import CommandError, StorageError
 from lima.domain.instance import quote
 from lima.domain.locator import ArgumentKind, classify_argument
 from lima.entrypoints.cli.context import current, has_terminal
-from lima.entrypoints.cli.edit_options import EditOptions, flags_of, kept
+from lima.entrypoints.cli.edit_options import EditOptions, flags_of
 from lima.entrypoints.cli.lifecycle import ready
 from lima.entrypoints.cli.running import Interrupted, run
 from lima.ports.events import EventSink
@@ -49,8 +49,6 @@ def edit(
         if not _edit_instance(instance, edits) or not _starts(start):
             return 0
         return ready(run(partial(_start, instance)))
-    except TemplateRejectedError as error:
-        raise kept(error) from error
     except Interrupted as interrupted:
         return interrupted.exit_code
 

@@ -6,17 +6,15 @@ Numbers and addresses are parsed here, since what is wrong with them is said in 
 import dataclasses
 import ipaddress
 import math
-import os
 from dataclasses import dataclass
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from lima.domain.edit_flags import EditFlags
-from lima.domain.errors import CommandError, StorageError, TemplateRejectedError
+from lima.domain.errors import CommandError
 from lima.domain.flag_values import parse_list
 
-REJECTED = "lima.REJECTED.yaml"
 _MAX_SINGLE = 3.4028235677973366e38
 
 Text = Annotated[str | None, Parameter(allow_leading_hyphen=True)]
@@ -108,17 +106,6 @@ def flags_of(options: EditOptions | None) -> EditFlags:
         for address in parse_list(value):
             _check_address(address)
     return EditFlags(**given)
-
-
-def kept(error: TemplateRejectedError) -> CommandError:
-    """Saves the text of a refused edit in the current directory; the error to show."""
-    try:
-        with open(REJECTED, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            file.write(error.text)
-    except OSError as failure:
-        reason = StorageError(f"{os.path.abspath(REJECTED)}: {(failure.strerror or str(failure)).lower()}")
-        return CommandError(f"the YAML is invalid, and attempting to save the buffer failed: {reason}: {error.message}")
-    return CommandError(f"the YAML is invalid, saved the buffer as `{REJECTED}`: {error.message}", hint=error.hint)
 
 
 def _integer(flag: str, text: str | None, function: str, least: int, most: int) -> int | None:

@@ -10,11 +10,11 @@ from cyclopts import Parameter
 
 from lima.application.create_instance import CreateRequest
 from lima.application.start_instance import StartOutcome, StartRequest
-from lima.domain.errors import CommandError, LimaError, TemplateRejectedError
+from lima.domain.errors import CommandError, LimaError
 from lima.domain.instance import FileName, check_instance_name, hostname, quote
 from lima.entrypoints.cli.context import STDIN, current, has_terminal
 from lima.entrypoints.cli.durations import parse_duration
-from lima.entrypoints.cli.edit_options import CreateOptions, EditOptions, flags_of, kept
+from lima.entrypoints.cli.edit_options import CreateOptions, EditOptions, flags_of
 from lima.entrypoints.cli.running import Interrupted, run
 from lima.ports.events import EventSink
 from lima.wiring.container import Container
@@ -54,8 +54,6 @@ def create(
     )
     try:
         made = run(lambda container, progress: container.create_instance(progress=progress)(request))
-    except TemplateRejectedError as error:
-        raise kept(error) from error
     except Interrupted as interrupted:
         return interrupted.exit_code
     log.record("info", f"Run `limactl start {made}` to start the instance.")
@@ -111,8 +109,6 @@ def start(
         return _foreground(request)
     try:
         outcome = run(lambda container, sink: container.start_instance(progress=sink)(request))
-    except TemplateRejectedError as error:
-        raise kept(error) from error
     except Interrupted as interrupted:
         return interrupted.exit_code
     return ready(outcome)
@@ -159,8 +155,6 @@ def restart(
         outcome = run(lambda container, sink: container.restart_instance(progress=sink)(
             instance, force=force, edits=edits, debug=options.debug, progress=progress
         ))  # fmt: skip
-    except TemplateRejectedError as error:
-        raise kept(error) from error
     except Interrupted as interrupted:
         return interrupted.exit_code
     return ready(outcome)
@@ -247,8 +241,6 @@ def _foreground(request: StartRequest) -> int:
     container = Container()
     try:
         name = run(lambda inner, sink: inner.start_instance(progress=sink).prepared(request))
-    except TemplateRejectedError as error:
-        raise kept(error) from error
     except Interrupted as interrupted:
         return interrupted.exit_code
     directory = container.store().directory(name)
