@@ -28,6 +28,10 @@ def clone(old: str, new: str, /, *, start: Start = None) -> int:
         Start it afterwards; on a terminal you are asked.
     """
     _, log = current()
+    try:
+        run(lambda container, sink: container.clone_instance(progress=sink).freeze(old, new))
+    except Interrupted as interrupted:
+        return interrupted.exit_code
     Container().clone_instance(progress=log)(old, new)
     return _started(new, start)
 
