@@ -169,9 +169,9 @@ def test_a_clone_is_another_machine_a_new_name_the_same_and_a_reset_one_as_new(h
     home.ok("clone", "tiny", "two")
     # both stand on the disk as it was, and neither writes to it
     assert os.path.samefile(home.file("tiny", "disk.base-1"), home.file("two", "disk.base-1"))
-    home.ok("rename", "two", "three")
+    result = home.ok("rename", "--start", "two", "three", timeout=WARM_S)
+    assert "READY. Run `limactl shell three` to open the shell." in result.err
     assert home.ok("list", "-q").out.split() == ["three", "tiny"]
-    home.ok("start", "three")
     assert home.ok("shell", "three", "uname", "-n").out.strip() == "lima-three"
     assert read_disk("three") == "marker"
     keys = {home.read(name, "known_hosts").split()[-1] for name in ("tiny", "three")}
