@@ -163,13 +163,15 @@ def test_a_clone_is_another_machine_a_new_name_the_same_and_a_reset_one_as_new(h
         return home.ok("shell", name, "sudo", "head", "-c", "6", "/dev/vda").out
 
     home.ok("start", "--tty=false", "template:tiny", timeout=WARM_S)
-    home.ok("shell", "tiny", "sudo", "sh", "-c", "printf marker >/dev/vda && sync")
+    home.ok("shell", "tiny", "sudo", "sh", "-c", "(printf marker; head -c 3000000 /dev/urandom) >/dev/vda && sync")
     assert "cannot clone a running instance" in home.limactl("clone", "tiny", "two").err
     home.ok("stop", "tiny")
     home.ok("clone", "tiny", "two")
-    home.ok("rename", "two", "three")
+    # both stand on the disk as it was, and neither writes to it
+    assert os.path.samefile(home.file("tiny", "disk.base-1"), home.file("two", "disk.base-1"))
+    result = home.ok("rename", "--start", "two", "three", timeout=WARM_S)
+    assert "READY. Run `limactl shell three` to open the shell." in result.err
     assert home.ok("list", "-q").out.split() == ["three", "tiny"]
-    home.ok("start", "three")
     assert home.ok("shell", "three", "uname", "-n").out.strip() == "lima-three"
     assert read_disk("three") == "marker"
     keys = {home.read(name, "known_hosts").split()[-1] for name in ("tiny", "three")}

@@ -21,7 +21,7 @@ START_OF_LINE = "\x01"
 LINES = [
     ("limactl protect al\t", "limactl protect alpha"),
     ("limactl unprot\t", "limactl unprotect"),
-    ("limactl start template:ti\t", "limactl start template:tiny"),
+    ("limactl start template:tin\t", "limactl start template:tiny"),
     ("limactl disk delete da\t", "limactl disk delete data"),
     ("limactl rm alpha be\t", "limactl rm alpha beta"),
     ("limactl --log-level debug list alp\t", "limactl --log-level debug list alpha"),

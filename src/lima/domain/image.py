@@ -37,12 +37,16 @@ class StoredImage(Value):
 
 
 class DiskInfo(Value):
-    """What a disk image file says of itself. Sizes in bytes. `problem` says why it must not be booted, or is empty."""
+    """What a disk image file says of itself. Sizes in bytes. `problem` says why it must not be booted, or is empty.
+
+    `has_snapshots`: internal ones, which no overlay shows.
+    """
 
     format: str
     virtual_size: int
     problem: str = ""
     backing_file: str = ""
+    has_snapshots: bool = False
 
 
 def host_of(location: str) -> str:

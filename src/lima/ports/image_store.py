@@ -66,6 +66,15 @@ class DiskTool(Protocol):
         """
         ...
 
+    async def freeze(self, path: str) -> tuple[str, ...]:
+        """Keep what the disk holds as an immutable base beside it, and make the disk an empty overlay over that: there is
+        no moment without a disk. All such bases, oldest first, by their names in the folder; none where the disk is
+        better copied as it is: small, raw, a link, with snapshots, or over many bases already.
+
+        Nobody may have the disk open. Raises: StorageError, ImageFormatError.
+        """
+        ...
+
     async def grow(self, path: str, *, format: str, size_bytes: int) -> None:  # noqa: A002  the field's own word
         """Make the virtual disk larger. Raises: StorageError."""
         ...

@@ -134,7 +134,7 @@ class Container(containers.DeclarativeContainer):
         factories.delete_instance, store, processes, observe_instance, stop_instance.provider
     )
     protect_instance = providers.Factory(factories_instances.protect_instance, store)
-    clone_instance = providers.Factory(factories_instances.clone_instance, store, processes, host_facts)
+    clone_instance = providers.Factory(factories_instances.clone_instance, store, disk_tool, processes, host_facts)
     rename_instance = providers.Factory(factories_instances.rename_instance, store, processes, host_facts)
     reset_instance = providers.Factory(
         factories_instances.reset_instance, store, observe_instance, stop_instance.provider

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lima.adapters.filesystem.instances import FilesystemInstanceStore
+    from lima.adapters.qemu.disks import QemuDiskTool
     from lima.adapters.system.processes import SystemProcessTable
     from lima.adapters.system.runner import AsyncProcessRunner
     from lima.application.clone_instance import CloneInstance
@@ -34,11 +35,16 @@ def protect_instance(instances: FilesystemInstanceStore) -> ProtectInstance:
 
 
 def clone_instance(
-    instances: FilesystemInstanceStore, table: SystemProcessTable, facts: HostFacts, *, progress: EventSink
+    instances: FilesystemInstanceStore,
+    disks: QemuDiskTool,
+    table: SystemProcessTable,
+    facts: HostFacts,
+    *,
+    progress: EventSink,
 ) -> CloneInstance:
     from lima.application.clone_instance import CloneInstance
 
-    return CloneInstance(store=instances, processes=table, host_os=facts.os, progress=progress)
+    return CloneInstance(store=instances, disks=disks, processes=table, host_os=facts.os, progress=progress)
 
 
 def rename_instance(

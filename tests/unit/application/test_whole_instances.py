@@ -22,11 +22,12 @@ from lima.domain.progress import Note
 from tests.unit.application.conftest import World
 from tests.unit.application.test_lifecycle import READY
 
-KINDS = {"clone": CloneInstance, "rename": RenameInstance}
+KINDS = ("clone", "rename")
 
 
 def made(world: World, kind: str) -> CloneInstance | RenameInstance:
-    return KINDS[kind](store=world.store, processes=world.processes, host_os="linux", progress=world.sink)
+    shared = {"store": world.store, "processes": world.processes, "host_os": "linux", "progress": world.sink}
+    return CloneInstance(disks=world.disks, **shared) if kind == "clone" else RenameInstance(**shared)
 
 
 def reset(world: World) -> ResetInstance:
@@ -157,3 +158,27 @@ def test_which_files_last() -> None:
     kept = ("lima.yaml", "x.yml", "lima-version", "protected", "vz-identifier", "ha.lock")
     assert all(map(is_kept_by_reset, kept))
     assert not any(map(is_kept_by_reset, ("disk", "cloud-config.yaml", "ssh.config", "serial.log")))
+
+
+async def test_a_frozen_disk_is_recorded_and_shared(world: World) -> None:
+    await world.create(CreateRequest())
+    clone = made(world, "clone")
+    assert isinstance(clone, CloneInstance)
+    await clone.freeze("default", "second")
+    assert world.disks.disks["/home/jane/.lima/default/disk"].backing_file == "disk.base-1"
+    clone("default", "second")
+    assert "disk.base-1" in world.store.files["second"]
+    assert world.store.held == {}
+
+
+async def test_nothing_is_frozen_for_a_clone_that_cannot_be(world: World) -> None:
+    await world.create(CreateRequest())
+    clone = made(world, "clone")
+    assert isinstance(clone, CloneInstance)
+    with pytest.raises(InstanceExistsError):
+        await clone.freeze("default", "default")
+    world.disks.fail_next(StorageError("the disk is full"))
+    with pytest.raises(StorageError):
+        await clone.freeze("default", "second")
+    assert "disk.base-1" not in world.store.files["default"]
+    assert world.store.held == {}

@@ -45,6 +45,10 @@ def offered(*words: str) -> list[str]:
         (("provision-report", ""), ["alpha", "beta"]),
         (("factory-reset", "beta", ""), []),
         (("info", ""), []),
+        (("edit", "al"), ["alpha"]),
+        (("edit", "--cp"), ["--cpus"]),
+        (("edit", "--set", ".x", "be"), ["beta"]),
+        (("diff", ""), ["alpha", "beta"]),
         (("clone", "alpha", ""), []),
         (("shell", "alpha", ""), []),
         (("shell", "--workdir", "/tmp", "be"), ["beta"]),
@@ -56,9 +60,9 @@ def offered(*words: str) -> list[str]:
         (("copy", "--backend="), ["--backend=auto", "--backend=rsync", "--backend=scp"]),
         (("disk", "rm", ""), ["data"]),
         (("disk", "resize", "data", ""), []),
-        (("start", "template:min"), ["template:mine"]),
+        (("start", "template:mine"), ["template:mine"]),
         (("start", "a"), ["alpha"]),
-        (("tmpl", "copy", "template:min"), ["template:mine"]),
+        (("tmpl", "copy", "template:mine"), ["template:mine"]),
         (("cp", "./x", "al"), ["alpha:"]),
         (("tmpl", "v"), ["validate"]),
         (("hel",), ["hello"]),
@@ -76,7 +80,7 @@ def test_what_is_offered(words: tuple[str, ...], expected: list[str]) -> None:
 
 
 def test_every_command_is_offered_and_what_each_argument_is_is_said_of_commands_that_are_there() -> None:
-    assert set(offered("")) == {*COMMANDS, "hello"}
+    assert set(offered("")) == {"hello", *(name for name, command in COMMANDS.items() if command.is_shown)}
     known = {(name,) for name in COMMANDS} | {
         (name, sub) for name, command in COMMANDS.items() for sub in command.commands
     }
@@ -94,7 +98,7 @@ def test_the_flags_of_every_command_are_offered(name: str) -> None:
 @pytest.mark.parametrize(
     ("words", "directive"),
     [
-        (("stop", ""), 4), (("cp", ""), 2), (("create", ""), 0), (("shell", "alpha", ""), 0), (("start", "--name", ""), 0),
+        (("stop", ""), 4), (("edit", ""), 0), (("diff", "alpha", ""), 0), (("cp", ""), 2), (("create", ""), 0), (("shell", "alpha", ""), 0), (("start", "--name", ""), 0),
         (("start", "alpha", ""), 4), (("hello", ""), 0), (("disk", "import", "new", ""), 0), (("validate", "a", ""), 0),
     ],
 )  # fmt: skip

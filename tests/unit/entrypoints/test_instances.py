@@ -36,6 +36,21 @@ def test_clone_and_rename_say_nothing(home: Path, capsys: pytest.CaptureFixture[
     assert (home / "c/disk").read_text() == (home / "d/disk").read_text() == "a"
 
 
+def test_flags_edit_what_has_just_got_its_name(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home)
+    assert _ran(capsys, "clone", "--cpus=3", "--set", '.memory = "2GiB"', "a", "c") == []
+    assert (home / "c/lima.yaml").read_text() == f"{TEMPLATE}cpus: 3\nmemory: 2GiB\n"
+    assert (home / "a/lima.yaml").read_text() == TEMPLATE
+    assert _ran(capsys, "rename", "--set=.arch = 3", "c", "d", code=1)[-1].startswith(
+        'fatal msg="the YAML is invalid, saved the buffer as `lima.REJECTED.yaml`'
+    )
+    assert "cpus: 3" in (home / "d/lima.yaml").read_text()
+    assert "invalid argument" in _ran(capsys, "clone", "--cpus=many", "a", "e", code=1)[0]
+    assert not (home / "e").exists()
+
+
 def test_yes_is_told_to_be_deprecated(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (record,) = _ran(capsys, "--yes", "clone", "a", "c")
     assert record.startswith('warning msg="--yes flag is deprecated (--tty=false is still supported')

@@ -6,6 +6,7 @@ import os
 import struct
 from contextlib import ExitStack
 
+from lima.adapters.qemu import frozen
 from lima.domain.errors import ImageFormatError, StorageError
 from lima.domain.image import DiskInfo
 from lima.domain.progress import StageProgress
@@ -70,6 +71,20 @@ class QemuDiskTool:
                 hint="make room, and run the command again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "",
             ) from error
 
+    async def freeze(self, path: str) -> tuple[str, ...]:
+        info = await self.inspect(path)
+        try:
+            bases = frozen.bases(path)
+            if frozen.is_worth_it(path, info, bases):
+                # begun before, and interrupted: the disk has its second name already
+                base = frozen.second_name(path, bases)
+                await self.create_overlay(path, backing=base, backing_format="qcow2", size_bytes=info.virtual_size)
+                bases = frozen.bases(path)
+            frozen.seal(path, bases)
+        except OSError as error:
+            raise StorageError(f"disk `{path}` cannot be frozen: {error.strerror}") from error
+        return bases
+
     async def grow(self, path: str, *, format: str, size_bytes: int) -> None:  # noqa: A002  the field's own word
         done = await self._runner.run((self._qemu_img(), "resize", "-q", "-f", format, path, str(size_bytes)))
         if done.exit_code != 0:
@@ -103,6 +118,7 @@ def _qcow2(header: bytes) -> DiskInfo:
         raise ImageFormatError("the qcow2 header is cut off")
     version, backing_offset = struct.unpack(">IQ", header[4:16])
     (virtual_size,) = struct.unpack(">Q", header[24:32])
+    (snapshots,) = struct.unpack(">I", header[60:64])
     (crypt,) = struct.unpack(">I", header[32:36])
     incompatible = struct.unpack(">Q", header[72:80])[0] if version >= 3 and len(header) >= 80 else 0
     problem = ""
@@ -115,7 +131,11 @@ def _qcow2(header: bytes) -> DiskInfo:
     elif backing_offset:
         problem = "the image has a backing file"
     return DiskInfo(
-        format="qcow2", virtual_size=virtual_size, problem=problem, backing_file="?" if backing_offset else ""
+        format="qcow2",
+        virtual_size=virtual_size,
+        problem=problem,
+        backing_file="?" if backing_offset else "",
+        has_snapshots=snapshots > 0,
     )
 
 

@@ -76,7 +76,8 @@ def complete(words: list[str]) -> Answer:
     if prefix.startswith("-"):
         return _starting(prefix, (*((flag, what) for flag, (what, _) in known.items()), *GLOBAL_FLAGS))
     if not path:
-        return _starting(prefix, (*((name, each.summary) for name, each in COMMANDS.items()), *plugins.listed()))
+        shown = ((name, each.summary) for name, each in COMMANDS.items() if each.is_shown)
+        return _starting(prefix, (*shown, *plugins.listed()))
     if command is None:
         return FILES
     if command.commands:
@@ -132,9 +133,14 @@ def _argument(path: tuple[str, ...], command: Command) -> Callable[[str, tuple[s
         return ARGUMENTS[path]
     if command.most == 0:
         return _nothing
-    if command.usage.lstrip("[").startswith("INSTANCE"):
-        return _instances if command.most is None else _one_instance
-    return _files
+    first, *others = command.usage.split() or [""]
+    if not first.lstrip("[").startswith("INSTANCE"):
+        return _files
+    if "FILE" in first:
+        return _instance_or_file
+    if command.most is None:
+        return _instances
+    return _instance_then_files if others else _one_instance
 
 
 def _value(path: tuple[str, ...], flag: str, prefix: str) -> Answer:
@@ -177,6 +183,10 @@ def _one_instance(prefix: str, given: tuple[str, ...]) -> Answer:
 
 def _instance_then_files(prefix: str, given: tuple[str, ...]) -> Answer:
     return FILES if given else _instances(prefix, given)
+
+
+def _instance_or_file(prefix: str, given: tuple[str, ...]) -> Answer:
+    return Answer() if given else _or_files(_instances(prefix, given))
 
 
 def _disks(prefix: str, given: tuple[str, ...]) -> Answer:

@@ -1,26 +1,19 @@
 """`edit`: the configuration of an instance, or a template in a file, by flags or in an editor."""
 
 import os
-from functools import partial
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from lima.application.start_instance import StartOutcome, StartRequest
 from lima.domain.edit_flags import EditFlags
 from lima.domain.errors import CommandError, StorageError
 from lima.domain.instance import quote
 from lima.domain.locator import ArgumentKind, classify_argument
 from lima.entrypoints.cli.context import current, has_terminal
 from lima.entrypoints.cli.edit_options import EditOptions, flags_of
-from lima.entrypoints.cli.lifecycle import ready
 from lima.entrypoints.cli.running import Interrupted, run
-from lima.ports.events import EventSink
+from lima.entrypoints.cli.starting import start_if_wanted, warn_of_yes
 from lima.wiring.container import Container
-
-_DEPRECATED_YES = (
-    "--yes flag is deprecated (--tty=false is still supported and works in the same way. Also consider using --start)"
-)
 
 
 def edit(
@@ -39,16 +32,12 @@ def edit(
     start
         Start the instance afterwards; else somebody at a terminal is asked.
     """
-    options, log = current()
-    if options.yes:
-        log.record("warning", _DEPRECATED_YES)
+    warn_of_yes()
     edits = flags_of(flags)
     try:
         if classify_argument(instance) is not ArgumentKind.INSTANCE:
             return _edit_file(instance, edits)
-        if not _edit_instance(instance, edits) or not _starts(start):
-            return 0
-        return ready(run(partial(_start, instance)))
+        return start_if_wanted(instance, start) if _edit_instance(instance, edits) else 0
     except Interrupted as interrupted:
         return interrupted.exit_code
 
@@ -97,21 +86,6 @@ def _unchanged() -> bool:
     _, log = current()
     log.record("info", "Aborting, no changes made to the instance")
     return False
-
-
-def _starts(start: bool | None) -> bool:
-    if start is not None or not has_terminal():
-        return bool(start)
-    question = "Do you want to start the instance now? "
-    return run(lambda container, _: container.dialogue().confirm(question, default=True))
-
-
-async def _start(name: str, container: Container, sink: EventSink) -> StartOutcome:
-    options, _ = current()
-    outcome: StartOutcome = await container.start_instance(progress=sink)(
-        StartRequest(locator_or_name=name, debug=options.debug)
-    )
-    return outcome
 
 
 def _read(path: str) -> str:

@@ -4,18 +4,19 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from lima.domain.edit_flags import EditFlags
 from lima.domain.errors import LimaError
 from lima.domain.instance import check_instance_name, quote
-from lima.entrypoints.cli import lifecycle
-from lima.entrypoints.cli.asking import wants_start
 from lima.entrypoints.cli.context import current
+from lima.entrypoints.cli.edit_options import EditOptions, flags_of
 from lima.entrypoints.cli.running import Interrupted, run
+from lima.entrypoints.cli.starting import start_if_wanted, warn_of_yes
 from lima.wiring.container import Container
 
 Start = Annotated[bool | None, Parameter(name="--start", negative=())]
 
 
-def clone(old: str, new: str, /, *, start: Start = None) -> int:
+def clone(old: str, new: str, /, *, start: Start = None, flags: EditOptions | None = None) -> int:
     """Make a second instance with the disk and the configuration of a stopped one.
 
     Parameters
@@ -28,11 +29,17 @@ def clone(old: str, new: str, /, *, start: Start = None) -> int:
         Start it afterwards; on a terminal you are asked.
     """
     _, log = current()
-    Container().clone_instance(progress=log)(old, new)
-    return _started(new, start)
+    warn_of_yes()
+    edits = flags_of(flags)
+    try:
+        run(lambda container, sink: container.clone_instance(progress=sink).freeze(old, new))
+        Container().clone_instance(progress=log)(old, new)
+        return _finished(new, edits, start)
+    except Interrupted as interrupted:
+        return interrupted.exit_code
 
 
-def rename(old: str, new: str, /, *, start: Start = None) -> int:
+def rename(old: str, new: str, /, *, start: Start = None, flags: EditOptions | None = None) -> int:
     """Give a stopped instance another name.
 
     Parameters
@@ -45,8 +52,13 @@ def rename(old: str, new: str, /, *, start: Start = None) -> int:
         Start it afterwards; on a terminal you are asked.
     """
     _, log = current()
-    Container().rename_instance(progress=log)(old, new)
-    return _started(new, start)
+    warn_of_yes()
+    edits = flags_of(flags)
+    try:
+        Container().rename_instance(progress=log)(old, new)
+        return _finished(new, edits, start)
+    except Interrupted as interrupted:
+        return interrupted.exit_code
 
 
 def factory_reset(instance: str = "default", /) -> int:
@@ -112,14 +124,9 @@ def _protected(names: tuple[str, ...], *, wanted: bool) -> int:
     return status
 
 
-def _started(name: str, start: bool | None) -> int:
-    options, log = current()
-    if options.yes:
-        log.record(
-            "warning",
-            "--yes flag is deprecated (--tty=false is still supported and works in the same way."
-            " Also consider using --start)",
-        )
-    if start or (start is None and wants_start(tty=options.tty)):
-        return lifecycle.start(name)
-    return 0
+def _finished(name: str, edits: EditFlags, start: bool | None) -> int:
+    """Edit what has just got its name, and start it."""
+    _, log = current()
+    if edits:
+        Container().edit_instance(progress=log).with_flags(name, edits)
+    return start_if_wanted(name, start)

@@ -82,6 +82,16 @@ class FakeDiskTool(Failing):
         progress.emit(StageProgress(stage="disk.copy", done=info.virtual_size, total=info.virtual_size, unit="B"))
         self.disks[path] = info
 
+    async def freeze(self, path: str) -> tuple[str, ...]:
+        self._maybe_fail()
+        info = await self.inspect(path)
+        if info.format != "qcow2" or info.has_snapshots:
+            return ()
+        base = f"{path.rpartition('/')[2]}.base-1"
+        self.disks[f"{path}.base-1"] = info
+        self.disks[path] = info.but(backing_file=base)
+        return (base,)
+
     async def grow(self, path: str, *, format: str, size_bytes: int) -> None:  # noqa: A002  the port's word
         self._maybe_fail()
         self.disks[path] = DiskInfo(format=format, virtual_size=size_bytes)
