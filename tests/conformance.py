@@ -17,6 +17,7 @@ from lima.adapters.guestagent.client import GrpcGuestAgent
 from lima.adapters.hostagent.client import SocketHostAgentClient
 from lima.adapters.hostagent.event_writer import DescriptorEventLog
 from lima.adapters.hostagent.launcher import DetachedLauncher
+from lima.adapters.hostagent.logs import FileAgentLogs
 from lima.adapters.hostagent.progress_port import SocketProgressSource
 from lima.adapters.images.store import CachedImageStore
 from lima.adapters.qemu.accelerator import QemuAcceleratorProbe
@@ -47,7 +48,7 @@ from lima.ports.file_rewriter import FileRewriter
 from lima.ports.go_templates import GoTemplates
 from lima.ports.guest_agent import GuestAgent, GuestAgentLink
 from lima.ports.host import AcceleratorProbe, HostInspector
-from lima.ports.host_agent import HostAgentLauncher
+from lima.ports.host_agent import AgentLogs, HostAgentLauncher
 from lima.ports.host_outbox import HostOutbox
 from lima.ports.hypervisor import Hypervisor
 from lima.ports.image_builder import ImageBuilder
@@ -70,6 +71,7 @@ from lima.testing import fakes
 ACCELERATOR_PROBES: tuple[type[AcceleratorProbe], ...] = (fakes.FakeAcceleratorProbe, QemuAcceleratorProbe)
 AGENT_CLIENTS: tuple[type[HostAgentClient], ...] = (fakes.FakeHostAgentClient, SocketHostAgentClient)
 AGENT_EVENT_LOGS: tuple[type[AgentEventLog], ...] = (fakes.FakeAgentEventLog, DescriptorEventLog)
+AGENT_LOGS: tuple[type[AgentLogs], ...] = (fakes.FakeAgentLogs, FileAgentLogs)
 AGENT_LAUNCHERS: tuple[type[HostAgentLauncher], ...] = (fakes.FakeHostAgentLauncher, DetachedLauncher)
 CLOCKS: tuple[type[Clock], ...] = (fakes.FakeClock, SystemClock)
 DIALOGUES: tuple[type[Dialogue], ...] = (fakes.FakeDialogue, TerminalDialogue)

@@ -137,6 +137,16 @@ class TestFakeSeedWriter(contracts.SeedWriterContract):
         return {file.path: content_of(file) for file in subject.written[path].files}
 
 
+class TestFakeAgentLogs(contracts.AgentLogsContract):
+    @pytest.fixture
+    def subject(self) -> fakes.FakeAgentLogs:
+        return fakes.FakeAgentLogs()
+
+    @pytest.fixture
+    def writer(self, subject: fakes.FakeAgentLogs) -> fakes.FakeAgentLogs:
+        return subject
+
+
 class TestFakeEventSink(contracts.EventSinkContract):
     @pytest.fixture
     def subject(self) -> fakes.FakeEventSink:

@@ -16,20 +16,19 @@ TransportFactory = Callable[[SshTarget, tuple[tuple[str, str], ...]], Transport]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectGuest:
-    """One target, used for the file and for the connection alike."""
+class AimSsh:
+    """What ssh has to know of a guest. `pinned`: whether it has the host key that was made for it."""
 
     store: InstanceStore
     keys: SshKeys
     client: SshClient
-    make_transport: TransportFactory
 
-    async def __call__(self, name: str, config: InstanceConfig, *, port: int, pinned: bool) -> Transport:
+    async def __call__(self, name: str, config: InstanceConfig, *, port: int, pinned: bool) -> SshTarget:
         identities = [await self.keys.identity()]
         if config.ssh.load_dot_ssh_pub_keys:
             identities += self.keys.extra_identities()
         directory = self.store.directory(name)
-        target = SshTarget(
+        return SshTarget(
             name=name,
             host=LOOPBACK,
             port=port,
@@ -42,6 +41,19 @@ class ConnectGuest:
             forward_x11=config.ssh.forward_x11,
             forward_x11_trusted=config.ssh.forward_x11_trusted,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectGuest:
+    """One target, used for the file and for the connection alike."""
+
+    store: InstanceStore
+    aim: AimSsh
+    client: SshClient
+    make_transport: TransportFactory
+
+    async def __call__(self, name: str, config: InstanceConfig, *, port: int, pinned: bool) -> Transport:
+        target = await self.aim(name, config, port=port, pinned=pinned)
         version = self.client.version()
         self.store.write(name, FileName.SSH_CONFIG, render_config(target, version).encode(), mode=0o600)
         return self.make_transport(target, client_options(target, version))

@@ -29,6 +29,15 @@ class PortForwardEvent(Model, frozen=True, kw_only=True):
     error: str = ""
 
 
+class VsockEvent(Model, frozen=True, kw_only=True):
+    """What became of ssh over vsock, as drivers of upstream say. `type`: `started`, `skipped`, `failed`."""
+
+    type: str
+    host_addr: str = ""
+    vsock_port: int = 0
+    reason: str = ""
+
+
 class AgentStatus(Model, frozen=True, kw_only=True):
     """The `status` of an event. Invariants: degraded implies running, exiting implies not running."""
 
@@ -41,6 +50,7 @@ class AgentStatus(Model, frozen=True, kw_only=True):
     ssh_local_port: int = msgspec.field(default=0, name="sshLocalPort")
     cloud_init_progress: CloudInitProgress | None = None
     port_forward: PortForwardEvent | None = None
+    vsock: VsockEvent | None = None
     stage: GuestProgress | None = None
     """Ours: where the guest is, relayed from its progress port."""
     waiting_for: str = ""

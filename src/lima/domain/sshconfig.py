@@ -11,6 +11,7 @@ from lima.domain.instance import hostname
 AES_CIPHERS = '"^aes128-gcm@openssh.com,aes256-gcm@openssh.com"'
 CHACHA_CIPHERS = '"^chacha20-poly1305@openssh.com"'
 CIPHERS_SINCE = (8, 1, 0)
+FORMATS = ("cmd", "args", "options", "config")
 HEADER = """\
 # This SSH config file can be passed to 'ssh -F'.
 # It is made anew at every start of the instance by limactl (Lima for Python).
@@ -83,9 +84,37 @@ def client_options(target: SshTarget, openssh_version: tuple[int, int, int]) -> 
 
 def render_config(target: SshTarget, openssh_version: tuple[int, int, int]) -> str:
     """The text of `ssh.config`."""
-    lines = [*client_options(target, openssh_version), ("Hostname", target.host), ("Port", str(target.port))]
-    body = "".join(f"  {key} {value}\n" for key, value in lines)
-    return f"{HEADER}Host {hostname(target.name)}\n{body}"
+    return HEADER + _host_block(target, openssh_version)
+
+
+def render_for_scripts(target: SshTarget, openssh_version: tuple[int, int, int], output: str) -> str:
+    """One of FORMATS: a command line, its options, the same one a line, or a part of a configuration file.
+
+    Source: reference, cli §10.2.
+    """
+    pairs = [f"{key}={value}" for key, value in _with_address(target, openssh_version)]
+    options = " ".join(f"-o '{pair}'" if '"' in pair else f"-o {pair}" for pair in pairs)
+    match output:
+        case "cmd":
+            return f"ssh {options} {hostname(target.name)}\n"
+        case "args":
+            return f"{options}\n"
+        case "options":
+            return "".join(f"{pair}\n" for pair in pairs)
+        case "config":
+            return _host_block(target, openssh_version)
+        case _:
+            raise CommandError(f"unknown format: `{output}`", hint=f"one of {', '.join(FORMATS)}")
+
+
+def _host_block(target: SshTarget, openssh_version: tuple[int, int, int]) -> str:
+    body = "".join(f"  {key} {value}\n" for key, value in _with_address(target, openssh_version))
+    return f"Host {hostname(target.name)}\n{body}"
+
+
+def _with_address(target: SshTarget, openssh_version: tuple[int, int, int]) -> tuple[tuple[str, str], ...]:
+    address = (("Hostname", target.host), ("Port", str(target.port)))
+    return (*client_options(target, openssh_version), *address)
 
 
 def known_hosts_line(name: str, public_key: str) -> str:

@@ -27,3 +27,20 @@ class HostAgentLauncher(Protocol):
     def records(self, name: str, *, agent: ProcessIdentity) -> AsyncIterator[Note]:
         """What it logs, from the start of the log on, as it comes; ends when the agent has ended."""
         ...
+
+
+class AgentLogs(Protocol):
+    """What host agents have written since somebody last looked, of as many instances as are asked for. A log that was
+    begun anew is read from its start. Sync: local files only."""
+
+    def skip(self, name: str) -> None:
+        """What stands in the logs of an instance now is not told."""
+        ...
+
+    def events(self, name: str) -> tuple[bytes, ...]:
+        """New whole lines of `ha.stdout.log`, without their ends."""
+        ...
+
+    def records(self, name: str) -> tuple[Note, ...]:
+        """New records of `ha.stderr.log`."""
+        ...

@@ -28,7 +28,9 @@ class Container(containers.DeclarativeContainer):
     disk_store = providers.Singleton(factories_disks.disk_store, host_facts, processes)
     agent_client = providers.Singleton(factories.agent_client)
     agent_launcher = providers.Singleton(factories.agent_launcher, store, processes)
+    agent_logs = providers.Factory(factories.agent_logs, store)
     agent_events = providers.Singleton(factories.agent_events, clock)
+    resident_bytes = providers.Callable(factories.resident_bytes)
     guest_progress = providers.Singleton(factories.guest_progress)
     ssh_keys = providers.Singleton(factories.ssh_keys, host_facts, runner)
     ssh_client = providers.Singleton(factories.ssh_client, host_facts)
@@ -141,6 +143,10 @@ class Container(containers.DeclarativeContainer):
     list_instances = providers.Factory(factories.list_instances, host_facts, summarise_instance)
     run_shell = providers.Factory(factories.run_shell, host_facts)
     copy_files = providers.Factory(factories_instances.copy_files, store, runner, run_shell)
+    open_tunnel = providers.Factory(factories.open_tunnel, run_shell, ports)
+    aim_ssh = providers.Factory(factories.aim_ssh, store, ssh_keys, ssh_client)
+    show_ssh = providers.Factory(factories.show_ssh, store, resolve_instance, aim_ssh, ssh_client)
+    watch_instances = providers.Factory(factories.watch_instances, store, agent_logs, clock)
     show_provision_report = providers.Factory(factories.show_provision_report, store)
     show_info = providers.Factory(
         factories_templates.show_info, host_facts, template_source, accelerator_probe, embed_template, resolve_instance
@@ -152,7 +158,7 @@ class Container(containers.DeclarativeContainer):
     boot_guest = providers.Factory(
         factories_agent.boot_guest, store, plan_machine, accelerator_probe, ports, host_facts, hypervisor.provider
     )
-    connect_guest = providers.Factory(factories_agent.connect_guest, store, ssh_keys, ssh_client, runner)
+    connect_guest = providers.Factory(factories_agent.connect_guest, store, aim_ssh, ssh_client, runner)
     file_rewriter = providers.Singleton(factories_agent.file_rewriter, runner)
     supervise = providers.Factory(
         factories_agent.supervise,

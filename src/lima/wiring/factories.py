@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lima.adapters.hostagent.client import SocketHostAgentClient
     from lima.adapters.hostagent.event_writer import DescriptorEventLog
     from lima.adapters.hostagent.launcher import DetachedLauncher
+    from lima.adapters.hostagent.logs import FileAgentLogs
     from lima.adapters.hostagent.progress_port import SocketProgressSource
     from lima.adapters.images.store import CachedImageStore
     from lima.adapters.qemu.accelerator import QemuAcceleratorProbe
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from lima.adapters.system.runner import AsyncProcessRunner
     from lima.adapters.templates.source import TemplateFiles
     from lima.application.check_host import CheckHost
+    from lima.application.connect_guest import AimSsh
     from lima.application.create_instance import CreateInstance
     from lima.application.delete_instance import DeleteInstance
     from lima.application.draft_template import DraftTemplate
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from lima.application.fetch_nerdctl import FetchNerdctl
     from lima.application.list_instances import ListInstances
     from lima.application.observe_instance import ObserveInstance
+    from lima.application.open_tunnel import OpenTunnel
     from lima.application.prepare_instance import PrepareInstance
     from lima.application.release_disks import ReleaseDisks
     from lima.application.resolve_instance import ResolveInstance
@@ -42,9 +45,11 @@ if TYPE_CHECKING:
     from lima.application.review_template import ReviewTemplate
     from lima.application.run_shell import RunShell
     from lima.application.show_provision_report import ShowProvisionReport
+    from lima.application.show_ssh import ShowSsh
     from lima.application.start_instance import StartInstance
     from lima.application.stop_instance import StopInstance
     from lima.application.summarise_instance import SummariseInstance
+    from lima.application.watch_instances import WatchInstances
     from lima.domain.config import InstanceConfig
     from lima.domain.host import HostFacts
     from lima.domain.image import FileRef
@@ -104,10 +109,22 @@ def agent_launcher(instances: FilesystemInstanceStore, table: SystemProcessTable
     return DetachedLauncher(self_command(), directory=instances.directory, processes=table)
 
 
-def agent_events(the_clock: SystemClock) -> DescriptorEventLog:
+def agent_logs(instances: FilesystemInstanceStore) -> FileAgentLogs:
+    from lima.adapters.hostagent.logs import FileAgentLogs
+
+    return FileAgentLogs(instances.directory)
+
+
+def agent_events(the_clock: SystemClock, *, also: Callable[[bytes], None] | None = None) -> DescriptorEventLog:
     from lima.adapters.hostagent.event_writer import DescriptorEventLog
 
-    return DescriptorEventLog(1, the_clock)
+    return DescriptorEventLog(1, the_clock, also=also)
+
+
+def resident_bytes() -> int:
+    from lima.adapters.system import tools
+
+    return tools.resident_bytes()
 
 
 def guest_progress() -> SocketProgressSource:
@@ -318,6 +335,32 @@ def show_provision_report(instances: FilesystemInstanceStore) -> ShowProvisionRe
     from lima.application.show_provision_report import ShowProvisionReport
 
     return ShowProvisionReport(store=instances)
+
+
+def aim_ssh(instances: FilesystemInstanceStore, keys: OpensshKeys, client: OpensshClient) -> AimSsh:
+    from lima.application.connect_guest import AimSsh
+
+    return AimSsh(store=instances, keys=keys, client=client)
+
+
+def show_ssh(
+    instances: FilesystemInstanceStore, resolve: ResolveInstance, aim: AimSsh, client: OpensshClient
+) -> ShowSsh:
+    from lima.application.show_ssh import ShowSsh
+
+    return ShowSsh(store=instances, resolve=resolve, aim=aim, client=client)
+
+
+def open_tunnel(shell: RunShell, allocator: LoopbackPorts) -> OpenTunnel:
+    from lima.application.open_tunnel import OpenTunnel
+
+    return OpenTunnel(shell=shell, ports=allocator)
+
+
+def watch_instances(instances: FilesystemInstanceStore, logs: FileAgentLogs, the_clock: SystemClock) -> WatchInstances:
+    from lima.application.watch_instances import WatchInstances
+
+    return WatchInstances(store=instances, logs=logs, clock=the_clock)
 
 
 def restart_instance(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lima.application.agent_state import AgentState
     from lima.application.boot_guest import BootGuest
     from lima.application.claim_disks import ClaimDisks
-    from lima.application.connect_guest import ConnectGuest
+    from lima.application.connect_guest import AimSsh, ConnectGuest
     from lima.application.plan_machine import PlanMachine
     from lima.application.release_disks import ReleaseDisks
     from lima.application.resolve_instance import ResolveInstance
@@ -118,13 +118,13 @@ def boot_guest(
 
 
 def connect_guest(
-    instances: FilesystemInstanceStore, keys: OpensshKeys, client: OpensshClient, processes_runner: AsyncProcessRunner
+    instances: FilesystemInstanceStore, aim: AimSsh, client: OpensshClient, processes_runner: AsyncProcessRunner
 ) -> ConnectGuest:
     from lima.application.connect_guest import ConnectGuest
 
     return ConnectGuest(
         store=instances,
-        keys=keys,
+        aim=aim,
         client=client,
         make_transport=lambda target, options: make_transport(target, options, client.command, processes_runner),
     )

@@ -11,7 +11,7 @@ from lima.application.attend_agent import AttendAgent
 from lima.application.await_readiness import SESSION_SCRIPT, SSH_READY_FILE
 from lima.application.boot_guest import BootGuest
 from lima.application.claim_disks import ClaimDisks
-from lima.application.connect_guest import ConnectGuest
+from lima.application.connect_guest import AimSsh, ConnectGuest
 from lima.application.copy_to_host import CopyToHost
 from lima.application.find_disk_use import FindDiskUse
 from lima.application.forward_ports import ForwardPorts
@@ -113,7 +113,8 @@ class Agent:
             write_seed=seed,
             boot=boot,
             connect=ConnectGuest(
-                store=self.store, keys=keys, client=fakes.FakeSshClient(),
+                store=self.store, client=fakes.FakeSshClient(),
+                aim=AimSsh(store=self.store, keys=keys, client=fakes.FakeSshClient()),
                 make_transport=lambda _target, _options: self.transport,
             ),
             attend=AttendAgent(agent=lambda: self.guest_agent, clock=self.clock, state=self.state, log=self.log),

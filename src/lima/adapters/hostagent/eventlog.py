@@ -17,7 +17,7 @@ from lima.ports.processes import ProcessTable
 _FIRST_PAUSE_S = 0.02
 _LAST_PAUSE_S = 0.1
 _CHUNK = 1 << 16
-_MAX_LINE = 1 << 20
+MAX_LINE = 1 << 20
 _MAX_TAIL = 1 << 16
 _MAX_MESSAGE = 2000
 _LEVELS = {
@@ -45,7 +45,7 @@ async def follow_lines(path: str, *, agent: ProcessIdentity, processes: ProcessT
         *lines, pending = (pending + block).split(b"\n")
         for line in lines:
             yield line
-        if len(pending) > _MAX_LINE:
+        if len(pending) > MAX_LINE:
             pending = b"\0"  # what follows belongs to no line that anybody could read
         if block:
             pause = _FIRST_PAUSE_S

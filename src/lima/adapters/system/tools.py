@@ -52,6 +52,14 @@ def available_memory() -> int:
     return available
 
 
+def resident_bytes() -> int:
+    """Memory that this process has for itself and shares with others."""
+    import psutil
+
+    resident: int = psutil.Process().memory_info().rss
+    return resident
+
+
 def _bootstrap_tools(*, is_root: bool) -> tuple[Tool, ...]:
     """What building images from packages takes; on hosts without apt that way is closed, and downloads remain."""
     required = shutil.which("apt-get") is not None

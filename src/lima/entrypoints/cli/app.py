@@ -117,6 +117,32 @@ COMMANDS = {
             ("limactl list --yq .config.memory", ""),
         ),
     ),
+    "watch": Command(
+        target="lima.entrypoints.cli.watch:watch",
+        usage="[INSTANCE]...",
+        summary="Show events of instances as they come",
+        examples=(
+            ("limactl watch", "of all instances, and of those that are made meanwhile"),
+            ("limactl watch --history box", "from the start of its log on"),
+            ("limactl watch --json | jq .event.status", ""),
+        ),
+    ),
+    "show-ssh": Command(
+        target="lima.entrypoints.cli.reach:show_ssh",
+        usage="INSTANCE",
+        least=1,
+        most=1,
+        summary="Show the ssh command line of an instance (deprecated: use ssh.config in its directory)",
+        examples=(("limactl show-ssh --format=options default", "cmd, args, options or config"),),
+    ),
+    "tunnel": Command(
+        target="lima.entrypoints.cli.reach:tunnel",
+        usage="INSTANCE",
+        least=1,
+        most=1,
+        summary="Open a SOCKS proxy that leads into the network of an instance",
+        examples=(("limactl tunnel --socks-port=1080 default", ""),),
+    ),
     "provision-report": Command(
         target="lima.entrypoints.cli.provision_report:provision_report",
         usage="[INSTANCE]",

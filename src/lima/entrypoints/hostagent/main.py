@@ -19,6 +19,7 @@ from lima.application.agent_state import AgentState
 from lima.domain.errors import CommandError, LimaError
 from lima.domain.instance import FileName, check_instance_name
 from lima.domain.progress import Level, Note, ProgressEvent, StageFinished, StageStarted
+from lima.entrypoints.hostagent.event_stream import EventStream
 from lima.entrypoints.hostagent.http_api import HttpApi
 from lima.ports.clock import Clock
 from lima.ports.instance_store import InstanceLock
@@ -118,8 +119,9 @@ async def _run(container: Container, options: argparse.Namespace, log: JsonLog, 
         loop.add_signal_handler(number, stop.set)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _raise_descriptor_limit()
-    state = AgentState(events=container.agent_events())
-    api = HttpApi(state)
+    stream = EventStream()
+    state = AgentState(events=container.agent_events(also=stream.feed))
+    api = HttpApi(state, stream, container.clock(), container.resident_bytes)
     await api.start(options.socket)
     _write_pid(pidfile)
     try:

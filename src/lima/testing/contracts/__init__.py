@@ -22,6 +22,7 @@ from lima.testing.contracts.instances import InstanceStoreContract
 from lima.testing.contracts.names import NameServerContract
 from lima.testing.contracts.small import (
     AgentEventLogContract,
+    AgentLogsContract,
     EventSinkContract,
     HostAgentClientContract,
     HostInspectorContract,
@@ -38,6 +39,7 @@ from lima.testing.contracts.texts import FileRewriterContract, GoTemplatesContra
 __all__ = [
     "AcceleratorProbeContract",
     "AgentEventLogContract",
+    "AgentLogsContract",
     "ClockContract",
     "DiskStoreContract",
     "DiskToolContract",

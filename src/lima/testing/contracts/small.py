@@ -1,6 +1,7 @@
 """Rules of the small ports."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 import pytest
 
@@ -12,6 +13,7 @@ from lima.ports.agent_client import HostAgentClient
 from lima.ports.agent_feed import AgentEventLog, PortAllocator
 from lima.ports.events import EventSink
 from lima.ports.host import HostInspector
+from lima.ports.host_agent import AgentLogs
 from lima.ports.host_outbox import HostOutbox
 from lima.ports.image_builder import ImageBuilder
 from lima.ports.ssh_client import SshClient
@@ -39,6 +41,55 @@ class EventSinkContract:
         )
         for event in events:
             subject.emit(event)
+
+
+class AgentLogsWriter(Protocol):
+    """What a test makes host agents say."""
+
+    def write(self, name: str, line: bytes, note: Note) -> None:
+        """The agent of an instance says one thing in each of its logs."""
+        ...
+
+    def begin_anew(self, name: str) -> None:
+        """The instance starts again: its logs are new and empty."""
+        ...
+
+
+class AgentLogsContract:
+    """Fixtures: `subject` and `writer`."""
+
+    @pytest.fixture
+    def subject(self) -> AgentLogs:
+        raise NotImplementedError("give the suite its subject")
+
+    @pytest.fixture
+    def writer(self) -> AgentLogsWriter:
+        raise NotImplementedError("give the suite who writes")
+
+    def test_each_line_is_told_once_and_to_whom_it_belongs(self, subject: AgentLogs, writer: AgentLogsWriter) -> None:
+        assert subject.events("a") == ()
+        writer.write("a", b"1", Note(message="one", level=Level.WARNING))
+        writer.write("b", b"2", Note(message="two"))
+        assert [subject.events(name) for name in "aba"] == [(b"1",), (b"2",), ()]
+        writer.write("a", b"3", Note(message="three"))
+        assert subject.events("a") == (b"3",)
+        assert subject.records("a") == (Note(message="one", level=Level.WARNING), Note(message="three"))
+
+    def test_what_is_skipped_is_not_told(self, subject: AgentLogs, writer: AgentLogsWriter) -> None:
+        writer.write("a", b"1", Note(message="one"))
+        subject.skip("a")
+        subject.skip("nobody")
+        writer.write("a", b"2", Note(message="two"))
+        assert subject.events("a") == (b"2",)
+        assert subject.records("a") == (Note(message="two"),)
+
+    def test_new_logs_are_read_from_their_start(self, subject: AgentLogs, writer: AgentLogsWriter) -> None:
+        writer.write("a", b"1", Note(message="one"))
+        subject.skip("a")
+        writer.begin_anew("a")
+        writer.write("a", b"2", Note(message="two"))
+        assert subject.events("a") == (b"2",)
+        assert subject.records("a") == (Note(message="two"),)
 
 
 class PortAllocatorContract:

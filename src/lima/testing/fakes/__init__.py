@@ -2,6 +2,7 @@
 
 from lima.testing.fakes.agents import (
     FakeAgentEventLog,
+    FakeAgentLogs,
     FakeGuestProgressSource,
     FakeHostAgentClient,
     FakeHostAgentLauncher,
@@ -31,6 +32,7 @@ from lima.testing.fakes.templates import FakeFileRewriter, FakeSeedWriter, FakeT
 __all__ = [
     "FakeAcceleratorProbe",
     "FakeAgentEventLog",
+    "FakeAgentLogs",
     "FakeClock",
     "FakeDialogue",
     "FakeDiskStore",

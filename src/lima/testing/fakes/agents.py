@@ -81,3 +81,37 @@ class FakeAgentEventLog:
 
     def publish(self, status: AgentStatus) -> None:
         self.published.append(status)
+
+
+class FakeAgentLogs:
+    """Logs that a test writes. `lines` and `notes` are what stands in them."""
+
+    def __init__(self) -> None:
+        self.lines: dict[str, list[bytes]] = {}
+        self.notes: dict[str, list[Note]] = {}
+        self._read: dict[tuple[str, str], int] = {}
+
+    def skip(self, name: str) -> None:
+        self._read[name, "events"] = len(self.lines.get(name, ()))
+        self._read[name, "records"] = len(self.notes.get(name, ()))
+
+    def events(self, name: str) -> tuple[bytes, ...]:
+        return tuple(self.lines.get(name, ())[self._advance(name, "events", len(self.lines.get(name, ()))) :])
+
+    def records(self, name: str) -> tuple[Note, ...]:
+        return tuple(self.notes.get(name, ())[self._advance(name, "records", len(self.notes.get(name, ()))) :])
+
+    def write(self, name: str, line: bytes, note: Note) -> None:
+        """The agent says one thing in each log."""
+        self.lines.setdefault(name, []).append(line)
+        self.notes.setdefault(name, []).append(note)
+
+    def begin_anew(self, name: str) -> None:
+        """The instance starts again."""
+        self.lines[name], self.notes[name] = [], []
+        self._read[name, "events"] = self._read[name, "records"] = 0
+
+    def _advance(self, name: str, log: str, to: int) -> int:
+        position = self._read.get((name, log), 0)
+        self._read[name, log] = to
+        return position
