@@ -512,6 +512,62 @@ class TestOpensshTransport(contracts.TransportContract):
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_unix_connection(here)
 
+    async def test_a_reverse_forward_leads_from_a_socket_of_the_guest_to_this_host(
+        self, subject: OpensshTransport, short_folder: str
+    ) -> None:
+        async def say(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"host")
+            writer.close()
+
+        host, guest = f"{short_folder}/host.sock", f"{short_folder}/guest.sock"
+        await subject.connect()
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(guest)
+        async with await asyncio.start_unix_server(say, host):
+            for _ in range(2):
+                await subject.forward(guest, host, reverse=True)
+                reader, writer = await asyncio.open_unix_connection(guest)
+                assert await asyncio.wait_for(reader.read(), 10) == b"host"
+                writer.close()
+                await subject.cancel(guest, host, reverse=True)
+                assert not os.path.exists(guest)
+        with open(guest, "w", encoding="ascii"):  # somebody's file is not ours to remove
+            pass
+        with pytest.raises(RemoteCommandError):
+            await subject.forward(guest, host, reverse=True)
+        assert os.path.getsize(guest) == 0
+        await subject.close()
+
+    async def test_forwards_of_a_host_agent_that_died_are_ended_by_the_next(
+        self, subject: OpensshTransport, sshd: tuple[int, str], short_folder: str
+    ) -> None:
+        here = free_port()
+        await subject.connect()
+        for number in (1, 2, 3):
+            await subject.forward(f"127.0.0.1:{here}", f"127.0.0.1:{number}")
+            if number < 3:
+                await subject.cancel(f"127.0.0.1:{here}", f"127.0.0.1:{number}")
+        pid = await subject._master_pid()
+        heir = self.transport(short_folder, *sshd)
+        await heir.connect()
+        assert await heir._master_pid() == pid
+        with socket.create_server(("127.0.0.1", here)):
+            pass
+        assert os.listdir(short_folder).count("ssh.forwards") == 0
+        await heir.forward(f"127.0.0.1:{here}", "127.0.0.1:1")
+        await heir.connect()
+        with pytest.raises(OSError, match="in use"):
+            socket.create_server(("127.0.0.1", here))
+        await heir.close()
+
+    async def test_what_is_no_master_is_no_connection(self, subject: OpensshTransport, short_folder: str) -> None:
+        async def babble(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"\xff" * 100)
+            writer.close()
+
+        async with await asyncio.start_unix_server(babble, f"{short_folder}/ssh.sock"):
+            assert not await subject.is_connected()
+
     async def test_a_forward_that_is_refused_says_so(self, subject: OpensshTransport, short_folder: str) -> None:
         await subject.connect()
         with pytest.raises(RemoteCommandError):

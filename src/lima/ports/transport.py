@@ -48,13 +48,19 @@ class Transport(Protocol):
         `on_line` hears its stderr as it comes; a cancelled call closes the command's pipes."""
         ...
 
-    async def forward(self, local: str, remote: str) -> None:
-        """An address of this host that leads to one in the guest, over the shared connection and for its life. Each is
-        the path of a unix socket or `IP:PORT`. A socket at `local` is replaced, and so is an earlier forward of it.
+    async def forward(self, listen: str, connect: str, *, reverse: bool = False) -> None:
+        """An address of this host that leads to one in the guest, over the shared connection and for its life; with
+        `reverse`, one in the guest that leads to this host. Each is the path of a unix socket or `IP:PORT`. A socket
+        at `listen` is replaced, and so is an earlier forward of the same.
 
         Raises:
             RemoteCommandError: the connection stands, and the forward was refused.
         """
+        ...
+
+    async def cancel(self, listen: str, connect: str, *, reverse: bool = False) -> None:
+        """End a forward; connections that go through it go on. One that there is not is no error, nor is it when
+        nothing is connected."""
         ...
 
     async def close(self) -> None:

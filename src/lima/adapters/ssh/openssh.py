@@ -8,11 +8,12 @@ import asyncio
 import contextlib
 import errno
 import os
-import re
 import shlex
 import socket
 from collections.abc import Callable
 
+from lima.adapters.ssh.forwards import ForwardRecord
+from lima.adapters.ssh.mux import Master, MuxForward, MuxRefusedError, master_at
 from lima.domain.errors import (
     AuthenticationError,
     HostKeyMismatchError,
@@ -26,7 +27,9 @@ from lima.ports.transport import RemoteResult
 BANNER_S = 2.0
 CONNECT_S = 30
 """A key exchange takes 2 s under TCG, several times that while the guest boots."""
-_MASTER_PID = re.compile(rb"Master running \(pid=(\d+)\)")
+NOBODY = (OSError, EOFError, TimeoutError)
+"""What a conversation with a master ends with, where there is none (any more)."""
+REMOVE_SOCKET = 'test ! -S "$1" || rm -f "$1"'
 
 
 class OpensshTransport:
@@ -57,6 +60,9 @@ class OpensshTransport:
         self._control_path = control_path
         self._ssh = ssh
         self._forwarding = asyncio.Lock()
+        self._record = ForwardRecord(f"{control_path.removesuffix('.sock')}.forwards")
+        self._master = 0
+        """The pid of the master whose forwards are all ours."""
 
     async def probe(self) -> str:
         writer: asyncio.StreamWriter | None = None
@@ -76,14 +82,19 @@ class OpensshTransport:
         return line.decode(errors="replace").strip()
 
     async def connect(self) -> None:
-        if await self.is_connected():
-            return
-        self._remove_stale_socket()
-        # the master's own options come first: OpenSSH takes the first value it meets
-        master = ("-o", "ControlMaster=yes", "-o", f"ConnectTimeout={CONNECT_S}", "-o", "ServerAliveInterval=30")
-        done = await self._run((*self._command(), *master, *self._options, "-f", "-N", *self._destination()))
-        if done.exit_code != 0:
-            raise self._error(done)
+        pid = await self._master_pid()
+        if pid is None:
+            self._remove_stale_socket()
+            self._record.clear()
+            # the master's own options come first: OpenSSH takes the first value it meets
+            master = ("-o", "ControlMaster=yes", "-o", f"ConnectTimeout={CONNECT_S}", "-o", "ServerAliveInterval=30")
+            done = await self._run((*self._command(), *master, *self._options, "-f", "-N", *self._destination()))
+            if done.exit_code != 0:
+                raise self._error(done)
+            pid = await self._master_pid() or 0
+        elif pid != self._master:
+            await self._cancel_recorded()
+        self._master = pid
 
     async def is_connected(self) -> bool:
         return await self._master_pid() is not None
@@ -120,27 +131,65 @@ class OpensshTransport:
             raise self._error(done)
         return RemoteResult(exit_code=done.exit_code, stdout=done.stdout, stderr=done.stderr)
 
-    async def forward(self, local: str, remote: str) -> None:
-        if not await self.is_connected():
-            raise UnreachableError(f"the ssh connection to instance `{self._name}` is gone")
+    async def forward(self, listen: str, connect: str, *, reverse: bool = False) -> None:
+        wanted = MuxForward(listen=listen, connect=connect, is_remote=reverse)
         async with self._forwarding:
-            mapping = f"{local}:{remote}"
-            await self._control("cancel", "-L", mapping)  # refused where there is none
-            if local.startswith("/"):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(local)
-            done = await self._control("forward", "-L", mapping)
-        if done.exit_code != 0:
-            raise RemoteCommandError(
-                f"instance `{self._name}`: cannot forward {remote}: {done.complaint}",
-                remote_exit_code=done.exit_code,
-            )
+            try:
+                await self._forward(wanted)
+            except NOBODY as error:
+                raise UnreachableError(f"the ssh connection to instance `{self._name}` is gone") from error
+            except MuxRefusedError as error:
+                raise RemoteCommandError(
+                    f"instance `{self._name}`: cannot forward {listen} to {connect}: {error}", remote_exit_code=255
+                ) from error
+
+    async def _forward(self, wanted: MuxForward) -> None:
+        async with self._conversation() as master:
+            with contextlib.suppress(MuxRefusedError):
+                await master.cancel(wanted)
+            if wanted.listen.startswith("/"):
+                await self._remove_socket(wanted)
+            self._record.add(wanted)
+            await master.forward(wanted)
+
+    async def cancel(self, listen: str, connect: str, *, reverse: bool = False) -> None:
+        unwanted = MuxForward(listen=listen, connect=connect, is_remote=reverse)
+        async with self._forwarding:
+            with contextlib.suppress(MuxRefusedError, *NOBODY):
+                async with self._conversation() as master:
+                    await master.cancel(unwanted)
+            self._record.discard(unwanted)
+            if listen.startswith("/"):
+                with contextlib.suppress(TransportError):
+                    await self._remove_socket(unwanted)
 
     async def close(self) -> None:
         if os.path.lexists(self._control_path):
-            with contextlib.suppress(TransportError):
-                await self._control("exit")
+            with contextlib.suppress(MuxRefusedError, *NOBODY):
+                async with self._conversation() as master:
+                    await master.exit()
             self._remove_stale_socket()
+        self._record.clear()
+
+    async def _cancel_recorded(self) -> None:
+        """Forwards of a host agent that died: their places on the host are wanted again, and may lead elsewhere now."""
+        with contextlib.suppress(*NOBODY):
+            async with self._conversation() as master:
+                for forward in self._record.read():
+                    with contextlib.suppress(MuxRefusedError):
+                        await master.cancel(forward)
+        self._record.clear()
+
+    async def _remove_socket(self, forward: MuxForward) -> None:
+        """A socket that somebody left where one is to listen; no other file."""
+        if forward.is_remote:
+            await self.run(("sh", "-c", REMOVE_SOCKET, "sh", forward.listen))
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(forward.listen)
+
+    def _conversation(self) -> contextlib.AbstractAsyncContextManager[Master]:
+        return master_at(self._control_path)
 
     def _command(self) -> tuple[str, ...]:
         return (self._runner.find(self._ssh[0], purpose="reaching guests"), *self._ssh[1:], "-F", "/dev/null")
@@ -154,16 +203,12 @@ class OpensshTransport:
     def _destination(self) -> tuple[str, ...]:
         return ("-p", str(self._port), self._host)
 
-    async def _control(self, request: str, *more: str) -> Finished:
-        words = ("-o", "ControlMaster=no", *self._options, "-O", request, *more)
-        return await self._run((*self._command(), *words, *self._destination()))
-
     async def _master_pid(self) -> int | None:
-        if not os.path.exists(self._control_path):
+        try:
+            async with self._conversation() as master:
+                return await master.pid() or None
+        except (MuxRefusedError, *NOBODY):
             return None
-        done = await self._control("check")
-        found = _MASTER_PID.search(done.stderr)
-        return int(found[1]) if done.exit_code == 0 and found else None
 
     def _remove_stale_socket(self) -> None:
         """A master that was killed leaves its socket, and a new one refuses to start beside it."""

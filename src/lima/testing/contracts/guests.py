@@ -105,6 +105,7 @@ class TransportContract:
             await subject.run(("true",))
         with pytest.raises(UnreachableError):
             await subject.forward("/nosuch/here.sock", "/nosuch/there.sock")
+        await subject.cancel("/nosuch/here.sock", "/nosuch/there.sock")
 
     async def test_bytes_go_through_a_remote_command_unchanged(self, subject: Transport) -> None:
         await subject.connect()

@@ -84,6 +84,7 @@ class FakeTransport(Failing):
         self.guest: Callable[[tuple[str, ...], bytes], RemoteResult | None] | None = None
         self.ran: list[tuple[str, ...]] = []
         self.forwards: dict[str, str] = {}
+        self.reverse_forwards: dict[str, str] = {}
         self._lost = asyncio.Event()
         self._is_connected = False
 
@@ -124,11 +125,16 @@ class FakeTransport(Failing):
                 on_line(line)
         return result
 
-    async def forward(self, local: str, remote: str) -> None:
+    async def forward(self, listen: str, connect: str, *, reverse: bool = False) -> None:
         if not self._is_connected:
             raise UnreachableError("the connection is gone")
         self._maybe_fail()
-        self.forwards[local] = remote
+        (self.reverse_forwards if reverse else self.forwards)[listen] = connect
+
+    async def cancel(self, listen: str, connect: str, *, reverse: bool = False) -> None:
+        forwards = self.reverse_forwards if reverse else self.forwards
+        if forwards.get(listen) == connect:
+            del forwards[listen]
 
     async def close(self) -> None:
         self.lose()
@@ -137,6 +143,7 @@ class FakeTransport(Failing):
         """The connection breaks."""
         self._is_connected = False
         self.forwards.clear()
+        self.reverse_forwards.clear()
         self._lost.set()
 
 
