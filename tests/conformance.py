@@ -12,6 +12,7 @@ from lima.adapters.filesystem.instances import FilesystemInstanceStore
 from lima.adapters.filesystem.outbox import LocalHostOutbox
 from lima.adapters.filesystem.summaries import FileSummaryCache
 from lima.adapters.forwarding.forwarder import TunnelPortForwarder
+from lima.adapters.forwarding.over_ssh import SshPortForwarder
 from lima.adapters.gotemplate.engine import GotplTemplates
 from lima.adapters.guestagent.client import GrpcGuestAgent
 from lima.adapters.hostagent.client import SocketHostAgentClient
@@ -90,7 +91,11 @@ INSTANCE_STORES: tuple[type[InstanceStore], ...] = (fakes.FakeInstanceStore, Fil
 NAME_SERVERS: tuple[type[NameServer], ...] = (fakes.FakeNameServer, LoopbackNameServer)
 NETWORK_DAEMONS: tuple[type[NetworkDaemon], ...] = (fakes.FakeNetworkDaemon,)
 PORT_ALLOCATORS: tuple[type[PortAllocator], ...] = (fakes.FakePortAllocator, LoopbackPorts)
-PORT_FORWARDERS: tuple[type[PortForwarder], ...] = (fakes.FakePortForwarder, TunnelPortForwarder)
+PORT_FORWARDERS: tuple[type[PortForwarder], ...] = (
+    fakes.FakePortForwarder,
+    SshPortForwarder,
+    TunnelPortForwarder,
+)
 PROCESS_RUNNERS: tuple[type[ProcessRunner], ...] = (fakes.FakeProcessRunner, AsyncProcessRunner)
 PROCESS_TABLES: tuple[type[ProcessTable], ...] = (fakes.FakeProcessTable, SystemProcessTable)
 PROGRESS_SOURCES: tuple[type[GuestProgressSource], ...] = (fakes.FakeGuestProgressSource, SocketProgressSource)

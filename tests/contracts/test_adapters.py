@@ -11,12 +11,13 @@ import subprocess
 import sys
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pycdlib
 import pytest
+from tests.ssh_server import free_port, running_sshd, transport_to
 
 from lima.adapters.bootstrap.builder import BootstrapBuilder
 from lima.adapters.cidata.iso import IsoSeedWriter
@@ -59,7 +60,6 @@ from lima.domain.errors import (
     PortTakenError,
     RemoteCommandError,
     StorageError,
-    UnreachableError,
     YqError,
 )
 from lima.domain.events import AgentStatus, decode_event
@@ -103,12 +103,6 @@ def read(path: str) -> bytes:
 
 async def no_fetch(*_: object) -> dict[str, str]:
     raise AssertionError("nothing here is fetched")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.needs_qemu
@@ -404,66 +398,17 @@ class TestOpensshTransport(contracts.TransportContract):
     """Against a throw-away sshd on loopback."""
 
     @pytest.fixture
-    async def sshd(self, short_folder: str) -> "Iterator[tuple[int, str]]":
-        keys = OpensshKeys(config_dir=f"{short_folder}/c", home=short_folder, runner=AsyncProcessRunner())
-        identity = await keys.identity()
-        host = await keys.new_host_key()
-        with open(os.open(f"{short_folder}/host", os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
-            file.write(host.private)
-        with open(f"{short_folder}/auth", "w") as file:
-            file.write("\n".join(keys.authorized(with_dot_ssh=False)) + "\n")
-        port = free_port()
-        config = (
-            f"Port {port}\nListenAddress 127.0.0.1\nHostKey {short_folder}/host\nAuthorizedKeysFile {short_folder}/auth\n"
-            f"StrictModes no\nUsePAM no\nPidFile none\nPasswordAuthentication no\nPermitRootLogin yes\n"
-        )
-        with open(f"{short_folder}/sshd_config", "w") as file:
-            file.write(config)
-        with open(f"{short_folder}/known_hosts", "w") as file:
-            file.write(f"[127.0.0.1]:{port} {host.public}\n")
-        if os.geteuid() == 0:
-            os.makedirs("/run/sshd", exist_ok=True)
-        program = shutil.which("sshd", path="/usr/sbin:/sbin:/usr/bin")
-        assert program is not None
-        server = subprocess.Popen(
-            [program, "-D", "-e", "-f", f"{short_folder}/sshd_config"],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        yield port, identity
-        server.kill()
-        server.wait()
-
-    def transport(self, folder: str, port: int, identity: str) -> OpensshTransport:
-        import getpass
-
-        options = {
-            "IdentityFile": f'"{identity}"', "StrictHostKeyChecking": "yes", "UserKnownHostsFile": f'"{folder}/known_hosts"',
-            "BatchMode": "yes", "IdentitiesOnly": "yes", "User": getpass.getuser(), "ControlPath": f'"{folder}/ssh.sock"',
-            "ControlPersist": "yes",
-        }  # fmt: skip
-        return OpensshTransport(
-            name="x", host="127.0.0.1", port=port,
-            options=tuple(word for key, value in options.items() for word in ("-o", f"{key}={value}")),
-            control_path=f"{folder}/ssh.sock", runner=AsyncProcessRunner(),
-        )  # fmt: skip
+    async def port(self, short_folder: str) -> AsyncIterator[int]:
+        async with running_sshd(short_folder) as port:
+            yield port
 
     @pytest.fixture
-    async def subject(self, sshd: tuple[int, str], short_folder: str) -> OpensshTransport:
-        port, identity = sshd
-        transport = self.transport(short_folder, port, identity)
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                await transport.probe()
-            except UnreachableError:
-                assert time.monotonic() < deadline
-            else:
-                return transport
+    def subject(self, port: int, short_folder: str) -> OpensshTransport:
+        return transport_to(short_folder, port)
 
     @pytest.fixture
     def unreachable(self, short_folder: str) -> OpensshTransport:
-        return self.transport(short_folder, free_port(), f"{short_folder}/nokey")
+        return transport_to(short_folder, free_port())
 
     async def test_another_host_key_is_refused(self, subject: OpensshTransport, short_folder: str) -> None:
         with open(f"{short_folder}/known_hosts") as file:
@@ -539,7 +484,7 @@ class TestOpensshTransport(contracts.TransportContract):
         await subject.close()
 
     async def test_forwards_of_a_host_agent_that_died_are_ended_by_the_next(
-        self, subject: OpensshTransport, sshd: tuple[int, str], short_folder: str
+        self, subject: OpensshTransport, port: int, short_folder: str
     ) -> None:
         here = free_port()
         await subject.connect()
@@ -548,7 +493,7 @@ class TestOpensshTransport(contracts.TransportContract):
             if number < 3:
                 await subject.cancel(f"127.0.0.1:{here}", f"127.0.0.1:{number}")
         pid = await subject._master_pid()
-        heir = self.transport(short_folder, *sshd)
+        heir = transport_to(short_folder, port)
         await heir.connect()
         assert await heir._master_pid() == pid
         with socket.create_server(("127.0.0.1", here)):

@@ -109,8 +109,9 @@ class AttendAgent:
 
     async def _keep_clock(self, agent: GuestAgent, door: AgentDoor) -> None:
         while True:
-            seen = door.resumptions
+            seen, asked = door.resumptions, self.clock.monotonic()
             report = await agent.set_clock(self.clock.now_ns())
+            self.state.meter.agent_latency_s = self.clock.monotonic() - asked
             if report.problem:
                 self._say_once(f"The guest's clock could not be set: {report.problem}", Level.WARNING)
             elif report.was_set and abs(report.drift_ms) > NOTEWORTHY_DRIFT_MS:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from lima.application.agent_door import AgentDoor
 from lima.application.agent_state import AgentState
 from lima.application.keep_report import ReportKeeper
 from lima.domain.config import Probe
@@ -73,12 +74,17 @@ class AwaitReadiness:
     state: AgentState
     word: GuestWord
     keeper: ReportKeeper
+    door: AgentDoor
     log: EventSink
 
     async def __call__(self) -> tuple[str, ...]:
         for requirement in requirements(self.keeper.config):
             await self._meet(requirement)
         return self.keeper.failures()
+
+    async def reconnect(self) -> None:
+        """Return once the shared connection to a guest that was ready stands again."""
+        await self._connect()
 
     async def _meet(self, requirement: Requirement) -> None:
         self._say(requirement.waiting)
@@ -110,22 +116,28 @@ class AwaitReadiness:
 
     async def _connect(self, *, unless: Callable[[], bool] | None = None) -> None:
         """Return once the shared connection stands, or the guest says what makes it needless for now."""
-        mismatches, pause = 0, 0.0
+        mismatches, pause, told = 0, 0.0, ""
         while unless is None or not await self._is_told(unless):
             try:
+                is_new = not (self.door.is_logged_in and await self.transport.is_connected())
                 if not self.word.ssh:
                     await self.transport.probe()
                 await self.transport.connect()
             except HostKeyMismatchError as error:
                 mismatches += 1
                 if mismatches >= MISMATCH_LIMIT:
-                    self.state.trouble(error.message)
+                    told = error.message
+                    self.state.trouble(told)
             except AuthenticationError as error:
                 # the user or its key may not be there yet
                 self.state.booting(waiting_for=f"ssh ({error.message})")
             except UnreachableError:
                 pass
             else:
+                self.state.recovered(told)
+                if is_new:
+                    self.state.meter.ssh_logins += 1
+                    self.door.logged_in()
                 return
             pause = next_pause(pause)
             await self.word.wait_change(pause)
@@ -137,6 +149,7 @@ class AwaitReadiness:
         if not await self._is_told(lambda: self.word.session or self.word.done):
             is_early = await self._marker(SSH_READY_FILE)
         if is_early:
+            self.door.logged_out()
             await self.transport.close()
 
     async def _is_told(self, has_said: Callable[[], bool]) -> bool:

@@ -63,6 +63,7 @@ class _Life:
     """Set when the guest has been ready, or as ready as it gets, for the first time."""
     door: AgentDoor = field(default_factory=AgentDoor)
     was_ready: bool = False
+    has_rebooted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,25 +228,32 @@ class Supervise:
             await self.answer_yq(life.transport, life.config, await life.asked.get())
 
     async def _readiness(self, life: _Life) -> None:
-        """Ready, and ready again whenever the guest rebooted or the shared connection was lost."""
+        """Ready, and ready again whenever the guest rebooted. A shared connection that was lost is made again without a
+        word to anybody who does not read the log."""
         wait = AwaitReadiness(
             transport=life.transport,
             clock=self.clock,
             state=self.state,
             word=life.word,
             keeper=life.keeper,
+            door=life.door,
             log=self.log,
         )
         try:
             while True:
-                errors = (*await wait(), *await self.copy_to_host(life.transport, life.config))
-                life.keeper.close(errors)
-                life.provisioned.set()
-                self.state.ready(errors)
-                life.was_ready = True
+                if life.was_ready and not life.has_rebooted:
+                    await wait.reconnect()
+                if not life.was_ready or life.has_rebooted:
+                    life.has_rebooted = False
+                    errors = (*await wait(), *await self.copy_to_host(life.transport, life.config))
+                    life.keeper.close(errors)
+                    life.provisioned.set()
+                    self.state.ready(errors)
+                    life.was_ready = True
                 life.door.ssh(is_up=True)
                 await life.transport.wait_lost()
                 life.door.ssh(is_up=False)
+                life.door.logged_out()
                 self._say("The ssh connection to the guest was lost, making a new one")
         except LimaError as error:
             # nothing that waiting would mend (no ssh client, say): the guest stays up, and everybody is told
@@ -269,7 +277,7 @@ class Supervise:
                 life.door.closed()
             elif event is GuestEvent.RESET and life.was_ready:
                 self._say("The guest reboots")
-                life.word.ssh = life.word.done = False
+                life.has_rebooted, life.word.ssh, life.word.done = True, False, False
                 with contextlib.suppress(TransportError):
                     await life.transport.close()
 

@@ -221,7 +221,7 @@ def _config(filled: Template, facts: HostFacts, *, asked: Template) -> InstanceC
             for item in filled.copy_to_host or ()
             if not copy_problem(item)
         ),
-        port_forwards=tuple(rule for rule in filled.port_forwards or () if not rule.reverse),
+        port_forwards=filled.port_forwards or (),
         port_forward_defaults=filled.port_forward_defaults is not False,
         ca_certs=CaCerts(
             remove_defaults=bool(certs.remove_defaults),

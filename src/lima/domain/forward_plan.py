@@ -41,11 +41,12 @@ class Wanted:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardPlan:
     """`static`: what OpenSSH forwards, agent or not. `sockets`: of the guest, from the time its agent is there.
-    `omitted`: sentences about rules that come to nothing."""
+    `reverse`: sockets that listen in the guest, and the host's that each leads to. `omitted`: sentences about rules that come to nothing."""
 
     rules: ForwardRules
     static: Mapping[Place, GuestPort]
     sockets: Mapping[Place, str]
+    reverse: Mapping[str, str]
     omitted: tuple[str, ...] = ()
 
     def wanted(self, ports: Iterable[GuestPort], *, standing: Mapping[Place, GuestEnd]) -> Wanted:
@@ -71,7 +72,9 @@ class ForwardPlan:
 def forward_plan(
     forwards: Sequence[PortForward], *, ssh_local_port: int, implicit: bool = True, plain: bool = False
 ) -> ForwardPlan:
-    """`forwards` are filled, and none is reverse."""
+    """`forwards` are filled."""
+    reverse = tuple(forward for forward in forwards if forward.reverse)
+    forwards = tuple(forward for forward in forwards if not forward.reverse)
     return ForwardPlan(
         rules=forward_rules(forwards, ssh_local_port=ssh_local_port, implicit=implicit),
         static={place: port for forward in forwards for place, port in _static(forward)},
@@ -79,6 +82,11 @@ def forward_plan(
             Place(PortProtocol.TCP, _end(forward)): forward.guest_socket
             for forward in forwards
             if forward.guest_socket and not forward.ignore
+        },
+        reverse={
+            forward.guest_socket: forward.host_socket
+            for forward in reverse
+            if forward.guest_socket and forward.host_socket and not forward.ignore
         },
         omitted=tuple(
             f"Not forwarding {_name(forward)}: without a guest agent only single TCP ports can be forwarded"

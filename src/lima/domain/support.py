@@ -40,9 +40,6 @@ def _beyond_this_version(template: Template) -> Iterator[Problem]:
     if template.vm_type not in (None, "qemu"):
         message = f"{quote(template.vm_type or '')} is {_NOT_YET}; `qemu` is, on every host"
         yield Problem(path="vmType", message=message)
-    for index, rule in enumerate(template.port_forwards or ()):
-        if rule.reverse:
-            yield Problem(path=f"portForwards[{index}].reverse", message=_NOT_YET)
     for index, step in enumerate(template.provision or ()):
         if step.mode == "yq" and step.format not in ("auto", *FORMATS):
             known = ", ".join(FORMATS)

@@ -176,4 +176,5 @@ class Container(containers.DeclarativeContainer):
         file_rewriter,
         new_name_server,
         host_outbox,
+        host_facts,
     )

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lima.application.boot_guest import BootGuest
     from lima.application.claim_disks import ClaimDisks
     from lima.application.connect_guest import AimSsh, ConnectGuest
+    from lima.application.forward_ports import Forwarders
     from lima.application.plan_machine import PlanMachine
     from lima.application.release_disks import ReleaseDisks
     from lima.application.resolve_instance import ResolveInstance
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from lima.domain.sshconfig import SshTarget
     from lima.ports.events import EventSink
     from lima.ports.guest_agent import GuestAgentLink
+    from lima.ports.transport import Transport
 
 
 def make_transport(
@@ -162,6 +164,25 @@ def file_rewriter(processes_runner: AsyncProcessRunner) -> ChildRewriter:
     return ChildRewriter(processes_runner, (*self_command(), YQ_STEP))
 
 
+def new_forwarders(facts: HostFacts, state: AgentState, log: EventSink) -> Callable[[Transport], Forwarders]:
+    def new(transport: Transport) -> Forwarders:
+        from lima.adapters.forwarding.forwarder import TunnelPortForwarder
+        from lima.adapters.forwarding.over_ssh import SshPortForwarder
+        from lima.application.dial_guest import DialGuest
+        from lima.application.forward_ports import Forwarders
+        from lima.domain.forwarder_choice import VARIABLE, Carrier, choose
+        from lima.domain.progress import Level, Note
+
+        choice = choose(facts.env(VARIABLE))
+        if choice.warning:
+            log.emit(Note(message=choice.warning, level=Level.WARNING))
+        tunnels = TunnelPortForwarder(DialGuest(agent=guest_agent, state=state))
+        tcp = SshPortForwarder(transport) if choice.carrier is Carrier.OPENSSH else tunnels
+        return Forwarders(tcp=tcp, udp=tunnels, sockets=tunnels)
+
+    return new
+
+
 def supervise(
     instances: FilesystemInstanceStore,
     the_clock: SystemClock,
@@ -177,12 +198,12 @@ def supervise(
     rewriter: ChildRewriter,
     new_name_server: Callable[[HostNames, bool], LoopbackNameServer],
     outbox: LocalHostOutbox,
+    facts: HostFacts,
     *,
     state: AgentState,
     log: EventSink,
     shows_log: bool = False,
 ) -> Supervise:
-    from lima.adapters.forwarding.forwarder import TunnelPortForwarder
     from lima.application.answer_yq import AnswerYq
     from lima.application.attend_agent import AttendAgent
     from lima.application.copy_to_host import CopyToHost
@@ -192,7 +213,7 @@ def supervise(
     from lima.application.watch_boot_log import WatchBootLog
 
     attend = AttendAgent(agent=guest_agent, clock=the_clock, state=state, log=log)
-    forward = ForwardPorts(agent=guest_agent, forwarder=TunnelPortForwarder(), clock=the_clock, state=state, log=log)
+    forward = ForwardPorts(make_forwarders=new_forwarders(facts, state, log), clock=the_clock, state=state, log=log)
     return Supervise(
         store=instances,
         clock=the_clock,

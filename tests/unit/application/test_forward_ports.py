@@ -5,13 +5,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from lima.application import forward_ports
+from lima.application import dial_guest, forward_ports, hold_forwards
 from lima.application.agent_door import AgentDoor
 from lima.application.agent_state import AgentState
-from lima.application.forward_ports import BURST, ForwardPorts
+from lima.application.dial_guest import DialGuest
+from lima.application.forward_ports import Forwarders, ForwardPorts
+from lima.application.tell_forwards import BURST
 from lima.domain.config import InstanceConfig, User
-from lima.domain.errors import HostPortRefusedError, RemoteCommandError
+from lima.domain.errors import HostPortRefusedError, HostPortTakenError, RemoteCommandError
 from lima.domain.events import PortForwardEvent
+from lima.domain.forward_plan import Place
 from lima.domain.forwarding import HostEnd, HostPort, HostSocket
 from lima.domain.guest_ports import GuestPort, PortProtocol, PortsChanged
 from lima.domain.machine import Arch, GuestOS
@@ -35,18 +38,21 @@ class Company:
 
     def __init__(self) -> None:
         self.agent = fakes.FakeGuestAgent()
-        self.forwarder = fakes.FakePortForwarder()
         self.clock = fakes.FakeClock()
         self.log = fakes.FakeEventSink()
         self.events = fakes.FakeAgentEventLog()
         self.state = AgentState(events=self.events)
+        self.forwarder = fakes.FakePortForwarder(DialGuest(agent=lambda: self.agent, state=self.state))
         self.transport = fakes.FakeTransport()
         self.door = AgentDoor()
 
     async def run(self, *forwards: PortForward, defaults: bool = True, plain: bool = False) -> None:
         forward = ForwardPorts(
-            agent=lambda: self.agent, forwarder=self.forwarder, clock=self.clock, state=self.state, log=self.log
-        )
+            make_forwarders=lambda _transport: Forwarders(
+                tcp=self.forwarder, udp=self.forwarder, sockets=self.forwarder
+            ),
+            clock=self.clock, state=self.state, log=self.log,
+        )  # fmt: skip
         config = InstanceConfig(
             os=GuestOS.LINUX, arch=Arch.X86_64, vm_type="qemu", cpus=1, memory_bytes=1, disk_bytes=1, images=(),
             user=User(name="u", uid=1, comment="", home="/h", shell="/s"), port_forwards=forwards,
@@ -54,6 +60,14 @@ class Company:
         )  # fmt: skip
         self.task = asyncio.ensure_future(forward(config, self.transport, self.door, ssh_port=60022))
         await asyncio.sleep(0)
+
+    async def ssh_comes(self) -> None:
+        await self.transport.connect()
+        self.door.logged_in()
+
+    def ssh_goes(self) -> None:
+        self.transport.lose()
+        self.door.logged_out()
 
     async def agent_comes(self, *ports: GuestPort) -> None:
         self.agent.ports.update(ports)
@@ -87,9 +101,10 @@ class Company:
 
 @pytest.fixture
 async def company(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Company]:
-    monkeypatch.setattr(forward_ports, "FIRST_PAUSE_S", 0.001)
-    monkeypatch.setattr(forward_ports, "LAST_PAUSE_S", 0.002)
-    monkeypatch.setattr(forward_ports, "DIAL_WAIT_S", 0.2)
+    for module in (forward_ports, hold_forwards):
+        monkeypatch.setattr(module, "FIRST_PAUSE_S", 0.001)
+        monkeypatch.setattr(module, "LAST_PAUSE_S", 0.002)
+    monkeypatch.setattr(dial_guest, "DIAL_WAIT_S", 0.2)
     company = Company()
     yield company
     company.task.cancel()
@@ -189,17 +204,57 @@ async def test_while_the_agent_is_away_clients_wait_for_it_shortly(company: Comp
     assert await client == [b"hello"]
 
 
-async def test_a_client_of_a_port_that_is_gone_is_cut_off(company: Company) -> None:
+async def test_what_goes_through_the_agent_is_counted(company: Company) -> None:
     await company.run()
     await company.agent_comes(WEB)
     await company.until(company.listening)
-    dial = company.forwarder.listening[TCP, host(8080)]
-    company.report(removed=(WEB,))
-    await company.until(lambda: not company.listening())
-    company.forwarder.listening[TCP, host(8080)] = dial
-    with pytest.raises(ConnectionError, match="any more"):
-        await company.forwarder.say(TCP, host(8080), b"hello")
+    assert await company.forwarder.say(TCP, host(8080), b"hello") == [b"hello"]
+    meter = company.state.meter
+    assert (meter.clients, meter.clients_now, meter.bytes_to_guest, meter.bytes_to_host) == (1, 0, 5, 5)
+
+
+async def test_what_is_forwarded_is_known(company: Company) -> None:
+    await company.run()
+    await company.agent_comes(WEB)
+    await company.until(lambda: company.state.forwards == {Place(TCP, host(8080)): WEB})
+    company.report(added=(EVERYWHERE,), removed=(WEB,))
+    await company.until(lambda: company.state.forwards == {Place(TCP, host(8080)): EVERYWHERE})
+    company.report(removed=(EVERYWHERE,))
+    await company.until(lambda: not company.state.forwards)
+
+
+async def test_forwards_are_renewed_whenever_ssh_connects(company: Company) -> None:
+    await company.run()
+    await company.agent_comes(WEB, DNS)
+    await company.until(lambda: len(company.listening()) == 2)
+    for renewals in (1, 2):
+        await company.ssh_comes()
+        await company.until(lambda renewals=renewals: company.forwarder.renewals == renewals)
+        company.ssh_goes()
+    assert len(company.listening()) == 2
+
+
+async def test_a_place_that_is_lost_meanwhile_is_told_and_had_when_it_is_free(company: Company) -> None:
+    await company.run()
+    await company.agent_comes(WEB)
+    await company.until(company.listening)
+    company.forwarder.taken.add((TCP, host(8080)))
+    await company.ssh_comes()
+    await company.until(lambda: [event.type for event in company.told()] == ["forwarding", "failed"])
+    assert company.state.forwards == {}
+    company.forwarder.taken.clear()
+    await company.until(lambda: company.told()[-1].type == "forwarding")
+    assert company.listening() == {(TCP, host(8080))}
+
+
+async def test_a_place_that_is_lost_as_its_program_moves_is_asked_for_again(company: Company) -> None:
+    await company.run()
+    await company.agent_comes(WEB)
+    await company.until(company.listening)
+    company.forwarder.fail_next(HostPortTakenError("cannot listen on 127.0.0.1:8080: Address already in use"))
     company.forwarder.listening.clear()
+    company.report(added=(EVERYWHERE,), removed=(WEB,))
+    await company.until(lambda: company.forwarder.listening == {(TCP, host(8080)): EVERYWHERE})
 
 
 async def test_a_socket_of_the_guest_is_forwarded_from_the_time_the_agent_is_there(company: Company) -> None:
@@ -218,11 +273,9 @@ STATIC = PortForward(guest_port_range=(80, 80), host_port_range=(8080, 8080), st
 async def test_static_ports_are_forwarded_by_ssh_whenever_it_connects(company: Company) -> None:
     await company.run(STATIC, plain=True)
     for _ in range(2):
-        await company.transport.connect()
-        company.door.ssh(is_up=True)
+        await company.ssh_comes()
         await company.until(lambda: company.transport.forwards == {"127.0.0.1:8080": "127.0.0.1:80"})
-        company.transport.lose()
-        company.door.ssh(is_up=False)
+        company.ssh_goes()
     assert company.listening() == set()
     assert [event.type for event in company.told()] == ["forwarding", "forwarding"]
 
@@ -231,10 +284,25 @@ async def test_a_static_port_that_is_taken_is_told_once_and_tried_again(company:
     await company.transport.connect()
     for _ in range(3):
         company.transport.fail_next(RemoteCommandError("cannot forward", remote_exit_code=255))
-    company.door.ssh(is_up=True)
+    company.door.logged_in()
     await company.run(STATIC)
     await company.until(lambda: company.transport.forwards)
     assert [event.type for event in company.told()] == ["failed", "forwarding"]
+
+
+REVERSE = PortForward(guest_socket="/run/host.sock", host_socket="/h/host.sock", reverse=True)
+
+
+async def test_a_socket_of_the_host_is_in_the_guest_whenever_ssh_connects(company: Company) -> None:
+    await company.run(REVERSE)
+    for _ in range(2):
+        await company.ssh_comes()
+        await company.until(lambda: company.transport.reverse_forwards == {"/run/host.sock": "/h/host.sock"})
+        company.ssh_goes()
+    assert company.listening() == set()
+    assert company.log.notes == ["Forwarding TCP from /h/host.sock to /run/host.sock"] * 2
+    assert company.told()[0].guest_addr == "/run/host.sock"
+    assert company.state.reverse_forwards == {"/run/host.sock": "/h/host.sock"}
 
 
 async def test_rules_that_come_to_nothing_are_told(company: Company) -> None:

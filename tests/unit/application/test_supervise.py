@@ -14,7 +14,7 @@ from lima.application.claim_disks import ClaimDisks
 from lima.application.connect_guest import AimSsh, ConnectGuest
 from lima.application.copy_to_host import CopyToHost
 from lima.application.find_disk_use import FindDiskUse
-from lima.application.forward_ports import ForwardPorts
+from lima.application.forward_ports import Forwarders, ForwardPorts
 from lima.application.plan_machine import PlanMachine
 from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
@@ -58,12 +58,12 @@ class Agent:
     outbox: fakes.FakeHostOutbox = field(default_factory=fakes.FakeHostOutbox)
     shows_log: bool = False
     guest_agent: fakes.FakeGuestAgent = field(default_factory=fakes.FakeGuestAgent)
-    forwarder: fakes.FakePortForwarder = field(default_factory=fakes.FakePortForwarder)
     seeds: fakes.FakeSeedWriter = field(default_factory=fakes.FakeSeedWriter)
     loopback: set[tuple[str, int]] = field(default_factory=set)
     name_servers: list[fakes.FakeNameServer] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.forwarder = fakes.FakePortForwarder(self.guest_agent.tunnel)
         self.probe = fakes.FakeAcceleratorProbe(self.accelerator)
         self.state = AgentState(events=self.events)
         self.running: dict = {}
@@ -119,8 +119,10 @@ class Agent:
             ),
             attend=AttendAgent(agent=lambda: self.guest_agent, clock=self.clock, state=self.state, log=self.log),
             forward=ForwardPorts(
-                agent=lambda: self.guest_agent, forwarder=self.forwarder, clock=self.clock, state=self.state,
-                log=self.log,
+                make_forwarders=lambda _transport: Forwarders(
+                    tcp=self.forwarder, udp=self.forwarder, sockets=self.forwarder
+                ),
+                clock=self.clock, state=self.state, log=self.log,
             ),
             probe=self.probe, progress=self.progress, new_hypervisor=self.hypervisor, state=self.state, log=self.log,
             names=ServeNames(new_server=self.name_server, log=self.log),
@@ -527,8 +529,14 @@ async def test_a_reboot_comes_back_ready(agent: Agent) -> None:
 
 async def test_a_lost_connection_is_made_again(agent: Agent) -> None:
     task = await agent.ready()
+    told = len(agent.events.published)
     agent.transport.lose()
-    await agent.until(lambda: agent.transport.connections == 2 and agent.state.phase == "running")
+    await agent.until(lambda: agent.transport.connections == 2)
+    await agent.until(lambda: agent.forwarder.renewals == 2)
+    # nothing else happened: no event, no requirement is looked at again
+    assert [status for status in agent.events.published[told:] if status.port_forward is None] == []
+    assert agent.state.phase == "running"
+    assert agent.state.meter.ssh_logins == 2
     agent.stop.set()
     await task
 

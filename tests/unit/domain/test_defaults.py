@@ -216,11 +216,12 @@ def test_plain_mode_switches_off_what_it_must() -> None:
     assert resolution.unsupported == ()
 
 
-def test_a_rule_that_cannot_be_honoured_yet_is_left_out_of_an_instance_that_has_it() -> None:
+def test_a_reverse_rule_is_one_like_others() -> None:
     reverse = {"guestSocket": "/run/g.sock", "hostSocket": "/run/h.sock", "reverse": True}
     resolution = _resolve({"portForwards": [reverse, {"guestPort": 80}], "portForwardDefaults": False})
-    config = resolution.for_start()
-    assert [rule.guest_port for rule in config.port_forwards] == [80]
+    assert resolution.unsupported == ()
+    config = resolution.for_creation()
+    assert [rule.reverse for rule in config.port_forwards] == [True, None]
     assert not config.port_forward_defaults
 
 

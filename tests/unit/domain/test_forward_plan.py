@@ -120,3 +120,11 @@ def test_dns_is_often_taken() -> None:
 )
 def test_places_have_a_text(end: HostEnd, text: str) -> None:
     assert str(Place(TCP, end)) == text
+
+
+def test_a_reverse_rule_is_none_of_the_others() -> None:
+    reverse = {"guest_socket": "/run/g.sock", "host_socket": "/h.sock", "reverse": True}
+    made = plan(reverse, {**reverse, "guest_socket": "/run/i.sock", "ignore": True})
+    assert made.reverse == {"/run/g.sock": "/h.sock"}
+    assert (made.sockets, made.static, made.omitted) == ({}, {}, ())
+    assert made.wanted([tcp(80)], standing={}).forwards == {at(80): tcp(80)}

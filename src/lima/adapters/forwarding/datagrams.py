@@ -8,7 +8,7 @@ from lima.adapters.forwarding.connections import Connections
 from lima.adapters.forwarding.sockets import Listening
 from lima.domain.errors import GuestAgentError
 from lima.ports.guest_agent import Tunnel
-from lima.ports.port_forwarder import Dial
+from lima.ports.port_forwarder import Dial, GuestTarget
 
 IDLE_S = 90.0
 QUEUE_SIZE = 512
@@ -21,9 +21,18 @@ Address: TypeAlias = tuple[Any, ...]
 class DatagramForward(asyncio.DatagramProtocol):
     """A bound socket, and the clients that have spoken to it."""
 
-    def __init__(self, listening: Listening, dial: Dial, connections: Connections, *, idle_s: float = IDLE_S) -> None:
+    def __init__(
+        self,
+        listening: Listening,
+        dial: Dial,
+        guest: GuestTarget,
+        connections: Connections,
+        *,
+        idle_s: float = IDLE_S,
+    ) -> None:
         self._listening = listening
         self._dial = dial
+        self._guest = guest
         self._connections = connections
         self._idle_s = idle_s
         self._transport: asyncio.DatagramTransport | None = None
@@ -35,6 +44,9 @@ class DatagramForward(asyncio.DatagramProtocol):
         """Hear clients."""
         loop = asyncio.get_running_loop()
         await loop.create_datagram_endpoint(lambda: self, sock=self._listening.socket)
+
+    async def lead(self, guest: GuestTarget) -> None:
+        self._guest = guest
 
     async def close(self) -> None:
         transport, self._transport = self._transport, None
@@ -75,7 +87,7 @@ class DatagramForward(asyncio.DatagramProtocol):
 
     async def _serve(self, addr: Address, queue: "asyncio.Queue[bytes]") -> None:
         with contextlib.suppress(GuestAgentError, TimeoutError):
-            tunnel = await self._dial()
+            tunnel = await self._dial(self._guest)
             try:
                 async with asyncio.timeout(self._idle_s) as idle:
                     back = asyncio.ensure_future(self._answers(tunnel, addr, idle))

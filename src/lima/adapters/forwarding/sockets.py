@@ -42,6 +42,17 @@ def listen(protocol: PortProtocol, end: HostEnd) -> Listening:
         raise _failure(end, error) from error
 
 
+def check(protocol: PortProtocol, end: HostEnd) -> str:
+    """What `listen` would say, for somebody else who is to listen there; a folder that was made for it, or empty.
+
+    Raises: HostPortTakenError, HostPortRefusedError.
+    """
+    listening = listen(protocol, end)
+    listening.socket.close()
+    listening.forget()
+    return listening.made
+
+
 def _failure(end: HostEnd, error: Exception) -> HostPortError:
     reason = (isinstance(error, OSError) and error.strerror) or str(error)
     kind = HostPortTakenError if isinstance(error, OSError) and error.errno in _TAKEN else HostPortRefusedError
@@ -75,7 +86,7 @@ def _unix_socket(end: HostSocket) -> Listening:
     made = "" if os.path.isdir(folder) else folder
     if made:
         os.makedirs(folder, mode=0o700)
-    _remove_stale(end.path)
+    remove_stale(end.path)
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
     try:
@@ -90,7 +101,7 @@ def _unix_socket(end: HostSocket) -> Listening:
     return Listening(bound, path=end.path, made=made)
 
 
-def _remove_stale(path: str) -> None:
+def remove_stale(path: str) -> None:
     """A socket that nobody listens on goes; anything else stays, and is told."""
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(os.lstat(path).st_mode):

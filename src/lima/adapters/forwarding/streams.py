@@ -11,7 +11,7 @@ from lima.adapters.forwarding.connections import Connections
 from lima.adapters.forwarding.sockets import Listening
 from lima.domain.errors import GuestAgentError
 from lima.ports.guest_agent import Tunnel
-from lima.ports.port_forwarder import Dial
+from lima.ports.port_forwarder import Dial, GuestTarget
 
 PIECE = 64 << 10
 KEEPALIVE_S = 60
@@ -21,9 +21,10 @@ _RESET = struct.pack("ii", 1, 0)
 class StreamForward:
     """A listener. Connections outlive it: they belong to `connections`."""
 
-    def __init__(self, listening: Listening, dial: Dial, connections: Connections) -> None:
+    def __init__(self, listening: Listening, dial: Dial, guest: GuestTarget, connections: Connections) -> None:
         self._listening = listening
         self._dial = dial
+        self._guest = guest
         self._connections = connections
         self._server: asyncio.Server | None = None
 
@@ -32,6 +33,9 @@ class StreamForward:
         start = asyncio.start_unix_server if self._listening.socket.family == socket.AF_UNIX else asyncio.start_server
         self._server = await start(self._accept, sock=self._listening.socket, limit=PIECE)
 
+    async def lead(self, guest: GuestTarget) -> None:
+        self._guest = guest
+
     async def close(self) -> None:
         server, self._server = self._server, None
         if server is not None:
@@ -39,14 +43,14 @@ class StreamForward:
             self._listening.forget()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if not self._connections.add(_serve(reader, writer, self._dial)):
+        if not self._connections.add(_serve(reader, writer, self._dial, self._guest)):
             writer.transport.abort()
 
 
-async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dial: Dial) -> None:
+async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dial: Dial, guest: GuestTarget) -> None:
     try:
         _keep_alive(writer)
-        tunnel = await dial()
+        tunnel = await dial(guest)
         try:
             await _both(_to_guest(reader, tunnel), _to_host(tunnel, writer))
         finally:

@@ -155,13 +155,12 @@ class OpensshTransport:
     async def cancel(self, listen: str, connect: str, *, reverse: bool = False) -> None:
         unwanted = MuxForward(listen=listen, connect=connect, is_remote=reverse)
         async with self._forwarding:
-            with contextlib.suppress(MuxRefusedError, *NOBODY):
+            self._record.discard(unwanted)
+            with contextlib.suppress(MuxRefusedError, TransportError, *NOBODY):
                 async with self._conversation() as master:
                     await master.cancel(unwanted)
-            self._record.discard(unwanted)
-            if listen.startswith("/"):
-                with contextlib.suppress(TransportError):
-                    await self._remove_socket(unwanted)
+                    if listen.startswith("/"):
+                        await self._remove_socket(unwanted)
 
     async def close(self) -> None:
         if os.path.lexists(self._control_path):

@@ -8,7 +8,7 @@ class TestQemu(HypervisorContract):
 """
 
 from lima.testing.contracts.disks import DiskStoreContract
-from lima.testing.contracts.forwards import PortForwarderContract
+from lima.testing.contracts.forwards import DatagramForwarderContract, PortForwarderContract
 from lima.testing.contracts.guest_agent import GuestAgentContract
 from lima.testing.contracts.guests import HypervisorContract, NetworkDaemonContract, TransportContract
 from lima.testing.contracts.hosts import (
@@ -41,6 +41,7 @@ __all__ = [
     "AgentEventLogContract",
     "AgentLogsContract",
     "ClockContract",
+    "DatagramForwarderContract",
     "DiskStoreContract",
     "DiskToolContract",
     "EventSinkContract",
