@@ -55,7 +55,11 @@ class BootGuest:
             hypervisor = self.new_hypervisor()
             # before the guest runs: a host agent that is killed in between leaves a guest that can be taken over
             facts = BootFacts(
-                instance_id=instance_id, ssh_port=port, accelerator=verdict.accelerator, name_server=name_server
+                instance_id=instance_id,
+                ssh_port=port,
+                accelerator=verdict.accelerator,
+                host_key_pinned=config.takes_host_key,
+                name_server=name_server,
             )
             self.store.write(name, FileName.BOOT_FACTS, encode_boot_facts(facts), mode=0o600)
             try:

@@ -1,12 +1,15 @@
-"""What `info` says. Source: reference, cli §10.1; `accelerator` and `hostKeys` are ours."""
+"""What `info` says. Source: reference, cli §10.1; `accelerator`, `hostKeys` and `hostKeysNotChecked` are ours."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from lima.domain.boot_facts import decode_boot_facts
 from lima.domain.errors import LimaError
 from lima.domain.host import HostFacts
+from lima.domain.instance import FileName
 from lima.ports.host import AcceleratorProbe
+from lima.ports.instance_store import InstanceStore
 from lima.ports.template_reader import TemplateSource, TemplateText
 
 SHELL_ENV_BLOCK = (
@@ -21,6 +24,7 @@ class ShowInfo:
     """A JSON object about this installation."""
 
     facts: HostFacts
+    store: InstanceStore
     templates: TemplateSource
     probe: AcceleratorProbe
     version: str
@@ -45,7 +49,13 @@ class ShowInfo:
             **self.surroundings(),
             "accelerator": self._accelerator(),
             "hostKeys": "made on the host, given to guests in their seed, pinned in known_hosts of the instance",
+            "hostKeysNotChecked": self._unpinned(),
         }
+
+    def _unpinned(self) -> list[str]:
+        """Running instances whose guests keep host keys of their own."""
+        facts = {name: decode_boot_facts(self.store.read(name, FileName.BOOT_FACTS)) for name in self.store.names()}
+        return [name for name, known in facts.items() if known is not None and not known.host_key_pinned]
 
     def _default_template(self) -> dict[str, Any]:
         try:

@@ -21,6 +21,7 @@ from lima.application.keep_report import ReportKeeper
 from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
 from lima.application.serve_names import ServeNames
+from lima.application.share_ssh_agent import ShareSshAgent
 from lima.application.watch_boot_log import WatchBootLog
 from lima.application.write_seed import WriteSeed
 from lima.domain.boot_facts import decode_boot_facts
@@ -86,6 +87,7 @@ class Supervise:
     answer_yq: AnswerYq
     names: ServeNames
     copy_to_host: CopyToHost
+    share_ssh_agent: ShareSshAgent
     watch_log: WatchBootLog | None
     """With `--progress`."""
     state: AgentState
@@ -109,6 +111,8 @@ class Supervise:
         for warning in resolved.warnings:
             self._say(warning, Level.WARNING)
         config = resolved.config
+        if config.ssh.over_vsock and config.vm_type == "qemu":
+            self._say("vmType qemu: ignoring ssh.overVsock: its guests are reached over the network", Level.WARNING)
         adopted = await self._adopt(name, config)
         guest = adopted or await self._boot(name, config)
         self.state.ssh_port = guest.facts.ssh_port
@@ -251,6 +255,7 @@ class Supervise:
                     self.state.ready(errors)
                     life.was_ready = True
                 life.door.ssh(is_up=True)
+                await self.share_ssh_agent(life.transport, life.config)
                 await life.transport.wait_lost()
                 life.door.ssh(is_up=False)
                 life.door.logged_out()

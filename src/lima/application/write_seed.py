@@ -32,13 +32,13 @@ class WriteSeed:
         """`name_server`: where the guest is to send its questions. Raises: TemplateInvalidError (a value that would break
         a line, or an agent that is none)."""
         await self.keys.identity()
-        host_key = await self._host_key(name)
+        host_key = await self._host_key(name) if config.takes_host_key else None
         request = SeedRequest(
             name=name,
             config=config,
             authorized_keys=self.keys.authorized(with_dot_ssh=config.ssh.load_dot_ssh_pub_keys),
             mac_address=mac_address(self.facts.machine_id, self.store.directory(name)),
-            host_key=HostKeyPair(private=host_key.private, public=host_key.public),
+            host_key=HostKeyPair(private=host_key.private, public=host_key.public) if host_key else None,
             lima_version=self.version,
             nerdctl_archive=self._nerdctl(name, config),
             proxies=guest_proxies(config.env, dict(self.facts.environment) if config.propagate_proxy_env else {}),
@@ -48,7 +48,11 @@ class WriteSeed:
         seed = render_seed(request, self.boot_scripts())
         self.writer.write(seed, f"{self.store.directory(name)}/{FileName.CIDATA_ISO}")
         self.store.write(name, FileName.CLOUD_CONFIG, render_cloud_config(request).encode(), mode=0o444)
-        self.store.write(name, FileName.KNOWN_HOSTS, known_hosts_line(name, host_key.public).encode(), mode=0o600)
+        if host_key is None:
+            self.store.remove(name, FileName.KNOWN_HOSTS)
+        else:
+            known = known_hosts_line(name, host_key.public).encode()
+            self.store.write(name, FileName.KNOWN_HOSTS, known, mode=0o600)
         return seed.instance_id
 
     def _nerdctl(self, name: str, config: InstanceConfig) -> str:

@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from lima.domain.image import FileRef, ImageRef
 from lima.domain.machine import Arch, GuestOS
+from lima.domain.parameters import HOST_KEY_PARAM
 from lima.domain.template import PortForward
 from lima.domain.values import Value
 
@@ -27,6 +28,7 @@ class Ssh(Value):
     forward_agent: bool = False
     forward_x11: bool = False
     forward_x11_trusted: bool = False
+    over_vsock: bool = False
 
 
 class ProvisionMode(StrEnum):
@@ -178,9 +180,14 @@ class InstanceConfig(Value):
     probes: tuple[Probe, ...] = ()
     copy_to_host: tuple[CopyToHost, ...] = ()
     port_forwards: tuple[PortForward, ...] = ()
-    """Filled, in order; without those that this version cannot honour."""
+    """Filled, in order."""
     port_forward_defaults: bool = True
     """Whether ports of the guest's loopback that no rule names are forwarded."""
     ca_certs: CaCerts = CaCerts()
     qemu: QemuOptions = QemuOptions()
     minimum_lima_version: str = ""
+
+    @property
+    def takes_host_key(self) -> bool:
+        """Whether the guest can be given the host key that it is to present."""
+        return self.os is GuestOS.LINUX and dict(self.param).get(HOST_KEY_PARAM) != "guest"

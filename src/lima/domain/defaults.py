@@ -294,6 +294,7 @@ def _ssh(ssh: SshSection) -> Ssh:
         forward_agent=bool(ssh.forward_agent),
         forward_x11=bool(ssh.forward_x11),
         forward_x11_trusted=bool(ssh.forward_x11_trusted),
+        over_vsock=bool(ssh.over_vsock),
     )
 
 

@@ -10,7 +10,9 @@ from lima.domain.template import Template
 
 GUEST_AGENT_PARAM = "internal_guestAgent"
 """Path on the host of an agent to use in place of ours: upstream's static binary, for guests without Python."""
-_INTERNAL = ("internal_netplanOptional", GUEST_AGENT_PARAM)
+HOST_KEY_PARAM = "internal_hostKeys"
+"""`guest`: the guest keeps host keys of its own, since it cannot take one from its seed. Nobody checks them then."""
+_INTERNAL = ("internal_netplanOptional", GUEST_AGENT_PARAM, HOST_KEY_PARAM)
 _NAME = r"^[a-zA-Z][a-zA-Z0-9_]*$"
 
 

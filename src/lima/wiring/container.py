@@ -149,7 +149,13 @@ class Container(containers.DeclarativeContainer):
     watch_instances = providers.Factory(factories.watch_instances, store, agent_logs, clock)
     show_provision_report = providers.Factory(factories.show_provision_report, store)
     show_info = providers.Factory(
-        factories_templates.show_info, host_facts, template_source, accelerator_probe, embed_template, resolve_instance
+        factories_templates.show_info,
+        host_facts,
+        store,
+        template_source,
+        accelerator_probe,
+        embed_template,
+        resolve_instance,
     )
     check_host = providers.Factory(factories.check_host, host_inspector, host_facts, accelerator_probe)
 

@@ -209,6 +209,7 @@ def supervise(
     from lima.application.copy_to_host import CopyToHost
     from lima.application.forward_ports import ForwardPorts
     from lima.application.serve_names import ServeNames
+    from lima.application.share_ssh_agent import ShareSshAgent
     from lima.application.supervise import Supervise
     from lima.application.watch_boot_log import WatchBootLog
 
@@ -231,6 +232,7 @@ def supervise(
         answer_yq=AnswerYq(rewriter=rewriter, clock=the_clock, log=log),
         names=ServeNames(new_server=new_name_server, log=log),
         copy_to_host=CopyToHost(outbox=outbox, log=log),
+        share_ssh_agent=ShareSshAgent(log=log),
         watch_log=WatchBootLog(clock=the_clock, state=state) if shows_log else None,
         state=state,
         log=log,

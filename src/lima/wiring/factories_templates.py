@@ -157,6 +157,7 @@ def copy_template(source: TemplateFiles, embed: EmbedTemplate, resolve: ResolveI
 
 def show_info(
     facts: HostFacts,
+    instances: FilesystemInstanceStore,
     templates: TemplateFiles,
     probe: QemuAcceleratorProbe,
     embed: EmbedTemplate,
@@ -172,6 +173,7 @@ def show_info(
 
     return ShowInfo(
         facts=facts,
+        store=instances,
         templates=templates,
         probe=probe,
         version=version(),

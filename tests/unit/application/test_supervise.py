@@ -19,6 +19,7 @@ from lima.application.plan_machine import PlanMachine
 from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
 from lima.application.serve_names import ServeNames
+from lima.application.share_ssh_agent import SCRIPT, ShareSshAgent
 from lima.application.supervise import DISK_FULL, Supervise
 from lima.application.watch_boot_log import WatchBootLog
 from lima.application.write_seed import WriteSeed
@@ -33,7 +34,7 @@ from lima.domain.machine import Arch
 from lima.domain.machine_spec import DiskFormat, MachineSpec
 from lima.domain.process import ProcessIdentity
 from lima.domain.progress import Level, Note
-from lima.domain.template import AdditionalDisk, HostResolver
+from lima.domain.template import AdditionalDisk, HostResolver, SshSection
 from lima.ports.hypervisor import GuestEvent
 from lima.ports.transport import RemoteResult
 from lima.testing import fakes
@@ -128,6 +129,7 @@ class Agent:
             names=ServeNames(new_server=self.name_server, log=self.log),
             answer_yq=AnswerYq(rewriter=self.yq, clock=self.clock, log=self.log),
             copy_to_host=CopyToHost(outbox=self.outbox, log=self.log),
+            share_ssh_agent=ShareSshAgent(log=self.log),
             watch_log=WatchBootLog(clock=self.clock, state=self.state) if self.shows_log else None,
         )  # fmt: skip
         return asyncio.ensure_future(supervise(NAME, stop=self.stop))
@@ -654,3 +656,44 @@ async def test_in_plain_mode_nobody_looks_for_an_agent(agent: Agent) -> None:
     assert agent.guest_agent.connected_to == []
     agent.stop.set()
     assert await task == 0
+
+
+def with_template(agent: Agent, **fields: object) -> None:
+    agent.parser.values["default"] = template("https://a.test/disk.qcow2", **fields)
+
+
+async def test_the_ssh_agent_has_its_place_again_after_each_login(agent: Agent) -> None:
+    with_template(agent, ssh=SshSection(forward_agent=True))
+    words = ("sh", "-c", SCRIPT)
+    agent.transport.commands[words] = RemoteResult(exit_code=3, stdout=b"", stderr=b"")
+    task = await agent.ready()
+    await agent.until(lambda: words in agent.transport.ran)
+    assert any("no ssh agent was given" in note for note in agent.log.notes)
+    agent.transport.commands[words] = RemoteResult(exit_code=1, stdout=b"", stderr=b"read-only")
+    agent.transport.lose()
+    await agent.until(lambda: agent.transport.ran.count(words) == 2)
+    assert any(note.endswith("of the guest: read-only") for note in agent.log.notes)
+    agent.stop.set()
+    await task
+
+
+async def test_plain_guests_are_given_no_ssh_agent(agent: Agent) -> None:
+    with_template(agent, ssh=SshSection(forward_agent=True, over_vsock=True), plain=True)
+    task = await agent.ready()
+    await agent.until(lambda: "`ssh.forwardAgent` is ignored in plain mode" in agent.log.notes)
+    assert any("ignoring ssh.overVsock" in note for note in agent.log.notes)
+    agent.stop.set()
+    await task
+
+
+async def test_a_guest_that_cannot_take_a_host_key_is_connected_to_without_checks(agent: Agent) -> None:
+    with_template(agent, param={"internal_hostKeys": "guest"})
+    agent.store.files[NAME]["known_hosts"] = b"of an earlier start"
+    task = await agent.ready()
+    facts = decode_boot_facts(agent.store.read(NAME, "boot.facts.json"))
+    assert facts is not None
+    assert not facts.host_key_pinned
+    assert "known_hosts" not in agent.store.files[NAME]
+    assert b"StrictHostKeyChecking no" in agent.store.files[NAME]["ssh.config"]
+    agent.stop.set()
+    await task

@@ -212,10 +212,6 @@ def test_a_key_is_no_pattern() -> None:
         ({"os": "FreeBSD"}, "os"),
         ({"mounts": [{"location": "~"}]}, "mounts"),
         ({"mountInotify": True}, "mountInotify"),
-        (
-            {"portForwards": [{"guestSocket": "/g", "hostSocket": "/h", "reverse": True}]},
-            "portForwards[0].reverse",
-        ),
         ({"networks": [{"lima": "shared"}]}, "networks"),
         ({"rosetta": {"enabled": True}}, "rosetta.enabled"),
         ({"nestedVirtualization": True}, "nestedVirtualization"),
