@@ -438,6 +438,19 @@ async def test_an_idle_client_over_udp_is_forgotten_and_may_come_back(echo: Echo
     await forward.close()
 
 
+async def test_an_empty_datagram_is_one(echo: Echo) -> None:
+    port = GuestPort(UDP, LOOPBACK, 4000)
+    echo.agent.open_port(port)
+    end = echo.world.free(UDP)
+    await echo.forwarder.open(UDP, end, port)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.setblocking(False)
+        client.connect((end.ip, end.port))
+        for said in (b"", b"x", b""):
+            client.send(said)
+            assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 99), 10) == said
+
+
 async def test_a_socket_that_nobody_listens_on_is_replaced_and_is_ours_alone(echo: Echo) -> None:
     end = echo.world.free_socket()
     os.mkdir(os.path.dirname(end.path))

@@ -4,8 +4,15 @@ Boots Debian three times in all: the first for everything that only looks, the s
 after stop and an edit.
 """
 
+import json
 import os
 import pathlib
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -99,6 +106,107 @@ def test_files_are_copied_in_out_and_within(debian: Home, tmp_path: pathlib.Path
     failed = debian.limactl("cp", "--backend=scp", "default:/nope", here)
     assert failed.code == 1
     assert "No such file" in failed.err
+
+
+# --- other programs of the host --------------------------------------------------------------------------------------
+
+
+def run_here(*argv: str, stdin: bytes = b"") -> bytes:
+    done = subprocess.run(argv, input=stdin, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, f"{argv}: {done.stderr.decode()}"
+    return done.stdout
+
+
+def test_ssh_scp_and_sftp_need_nothing_but_the_configuration(debian: Home, tmp_path) -> None:
+    config, host = debian.file("default", "ssh.config"), "lima-default"
+    content = os.urandom(100_000)
+    sent, back = str(tmp_path / "sent"), str(tmp_path / "back")
+    with open(sent, "wb") as file:
+        file.write(content)
+    assert run_here("ssh", "-F", config, host, "uname", "-n").strip() == host.encode()
+    run_here("scp", "-F", config, sent, f"{host}:/tmp/scp")
+    run_here("sftp", "-F", config, "-b", "-", host, stdin=f"get /tmp/scp {back}\nput {sent} /tmp/sftp\n".encode())
+    with open(back, "rb") as file:
+        assert file.read() == content
+    assert guest(debian, "cmp /tmp/scp /tmp/sftp && echo same") == "same"
+
+
+def test_rsync_goes_through_the_same_configuration(debian: Home, tmp_path) -> None:
+    program = shutil.which("rsync")
+    if program is None:
+        pytest.skip("no rsync on this host")
+    config, host = debian.file("default", "ssh.config"), "lima-default"
+    # a guest of few packages has no rsync: ours, with what it is linked to, does as well
+    libraries = re.findall(r"=> (/\S+)", run_here("ldd", program).decode())
+    run_here("ssh", "-F", config, host, "mkdir", "-p", "/tmp/rsync")
+    wanted = [path for path in libraries if not re.search(r"/lib(c|m|dl|pthread|rt)\.so", path)]
+    run_here("scp", "-F", config, program, *wanted, f"{host}:/tmp/rsync/")
+    (tmp_path / "tree" / "deep").mkdir(parents=True)
+    (tmp_path / "tree" / "deep" / "file").write_bytes(os.urandom(50_000))
+    remote = "env LD_LIBRARY_PATH=/tmp/rsync /tmp/rsync/rsync"
+    options = ("-a", "-e", f"ssh -F {config}", f"--rsync-path={remote}")
+    run_here("rsync", *options, f"{tmp_path}/tree/", f"{host}:/tmp/tree/")
+    run_here("rsync", *options, f"{host}:/tmp/tree/", f"{tmp_path}/back/")
+    assert (tmp_path / "back/deep/file").read_bytes() == (tmp_path / "tree/deep/file").read_bytes()
+
+
+def test_show_ssh_prints_a_command_that_works(debian: Home) -> None:
+    shown = debian.ok("show-ssh", "default")
+    assert "`limactl show-ssh` is deprecated. Instead, use `ssh -F " in shown.err
+    assert run_here(*shlex.split(shown.out), "uname", "-n").strip() == b"lima-default"
+    assert "Hostname=127.0.0.1\n" in debian.ok("show-ssh", "--format=options", "default").out
+
+
+def test_a_tunnel_leads_into_the_guests_network(debian: Home) -> None:
+    told = debian.ok("tunnel", "default").out
+    port = int(re.search(r"socks5h://127\.0\.0\.1:(\d+)", told)[1])  # type: ignore[index]
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as peer:
+        peer.sendall(b"\x05\x01\x00")
+        assert peer.recv(2) == b"\x05\x00"
+        name = b"lima-default"
+        peer.sendall(b"\x05\x01\x00\x03" + bytes([len(name)]) + name + (22).to_bytes(2, "big"))
+        assert peer.recv(10)[:2] == b"\x05\x00"
+        assert peer.recv(99).startswith(b"SSH-2.0-")
+
+
+def test_watch_tells_what_happened_and_what_happens(debian: Home) -> None:
+    watcher = debian.spawn("watch", "--json", "--history", "default")
+    try:
+        assert watcher.stdout is not None
+        for line in watcher.stdout:
+            told = json.loads(line)
+            assert told["instance"] == "default"
+            if told["event"]["status"].get("running"):
+                break
+    finally:
+        os.kill(watcher.pid, signal.SIGINT)
+        assert watcher.wait(30) == 130
+
+
+def test_a_lost_login_is_made_again_without_the_user_noticing(debian: Home) -> None:
+    config, host = debian.file("default", "ssh.config"), "lima-default"
+    check = subprocess.run(["ssh", "-F", config, "-O", "check", host], capture_output=True, check=False)
+    found = re.search(rb"pid=(\d+)", check.stderr)
+    assert found, check.stderr
+    os.kill(int(found[1]), signal.SIGKILL)
+    assert guest(debian, "echo there") == "there"
+    assert debian.status("default") == "Running"
+    assert "errors" not in debian.record("default")
+
+
+def test_another_host_key_is_refused_with_the_reason(debian: Home, tmp_path) -> None:
+    with open(debian.file("default", "known_hosts"), encoding="ascii") as file:
+        name, kind, _ = file.read().split()
+    run_here("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key"))
+    other = (tmp_path / "key.pub").read_text().split()[1]
+    (tmp_path / "known_hosts").write_text(f"{name} {kind} {other}\n")
+    argv = ("-o", f"UserKnownHostsFile={tmp_path}/known_hosts", "-o", "ControlPath=none", "-o", "ControlMaster=no")
+    done = subprocess.run(
+        ["ssh", "-F", debian.file("default", "ssh.config"), *argv, "lima-default", "true"],
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 255
+    assert b"Host key verification failed" in done.stderr
 
 
 def test_a_reboot_inside_comes_back_ready(debian: Home) -> None:

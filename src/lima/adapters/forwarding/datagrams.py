@@ -109,7 +109,13 @@ class DatagramForward(asyncio.DatagramProtocol):
     async def _answers(self, tunnel: Tunnel, addr: Address, idle: asyncio.Timeout) -> None:
         while (data := await tunnel.receive()) is not None:
             self._heard(idle)
-            if self._transport is not None and _unsent(self._transport) < MAX_UNSENT:
+            if self._transport is None:
+                continue
+            if not data:
+                # asyncio takes an empty datagram for nothing to send
+                with contextlib.suppress(OSError):
+                    self._listening.socket.sendto(data, addr)
+            elif _unsent(self._transport) < MAX_UNSENT:
                 self._transport.sendto(data, addr)
 
     def _heard(self, idle: asyncio.Timeout) -> None:
