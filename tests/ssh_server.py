@@ -23,8 +23,9 @@ def keys_in(folder: str) -> OpensshKeys:
 
 
 @contextlib.asynccontextmanager
-async def running_sshd(folder: str) -> AsyncIterator[int]:
-    """Its port, once it answers. Keys and `known_hosts` lie in the folder, whose path is short."""
+async def running_sshd(folder: str, more: str = "") -> AsyncIterator[int]:
+    """Its port, once it answers. Keys and `known_hosts` lie in the folder, whose path is short. `more` are lines of its
+    configuration."""
     keys = keys_in(folder)
     await keys.identity()
     host = await keys.new_host_key()
@@ -35,7 +36,7 @@ async def running_sshd(folder: str) -> AsyncIterator[int]:
     port = free_port()
     config = (
         f"Port {port}\nListenAddress {LOOPBACK}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/auth\n"
-        f"StrictModes no\nUsePAM no\nPidFile none\nPasswordAuthentication no\nPermitRootLogin yes\n"
+        f"StrictModes no\nUsePAM no\nPidFile none\nPasswordAuthentication no\nPermitRootLogin yes\n{more}"
     )
     with open(f"{folder}/sshd_config", "w") as file:
         file.write(config)

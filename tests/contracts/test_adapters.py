@@ -41,6 +41,7 @@ from lima.adapters.qemu.accelerator import QemuAcceleratorProbe
 from lima.adapters.qemu.disks import QemuDiskTool
 from lima.adapters.qemu.hypervisor import QemuHypervisor
 from lima.adapters.qemu.probe_kernel import probe_kernel
+from lima.adapters.ssh import openssh
 from lima.adapters.ssh.client_info import OpensshClient
 from lima.adapters.ssh.keys import OpensshKeys
 from lima.adapters.ssh.openssh import OpensshTransport
@@ -504,6 +505,19 @@ class TestOpensshTransport(contracts.TransportContract):
         with pytest.raises(OSError, match="in use"):
             socket.create_server(("127.0.0.1", here))
         await heir.close()
+
+    @pytest.mark.parametrize("is_allowed", [True, False])
+    async def test_an_sshd_that_lets_nothing_through_is_found_out(
+        self, short_folder: str, monkeypatch: pytest.MonkeyPatch, is_allowed: bool
+    ) -> None:
+        more = "" if is_allowed else "AllowTcpForwarding no\n"
+        async with running_sshd(short_folder, more) as port:
+            monkeypatch.setattr(openssh, "GUEST_SSHD", f"127.0.0.1:{port}")
+            transport = transport_to(short_folder, port)
+            await transport.connect()
+            assert await transport.carries_ports() is is_allowed
+            assert not os.path.exists(f"{short_folder}/ssh.sock.probe")
+            await transport.close()
 
     async def test_what_is_no_master_is_no_connection(self, subject: OpensshTransport, short_folder: str) -> None:
         async def babble(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -16,6 +16,7 @@ from lima.application.tell_forwards import ForwardTeller
 from lima.domain.config import InstanceConfig
 from lima.domain.errors import HostPortError, HostPortRefusedError
 from lima.domain.forward_plan import ForwardPlan, GuestEnd, Place, forward_plan
+from lima.domain.forwarding import HostEnd
 from lima.domain.guest_ports import GuestPort, PortProtocol
 from lima.domain.progress import Level, Note
 from lima.ports.clock import Clock
@@ -29,19 +30,21 @@ LAST_PAUSE_S = 8.0
 """Between two attempts at what this host had no room for: nothing tells when a port becomes free."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Forwarders:
-    """Who forwards what. The same object may have several parts."""
+    """Who forwards what. The same object may have several parts. `spare` takes TCP over where it is OpenSSH's, nobody
+    insists on that, and the guest's sshd lets nothing through."""
 
     tcp: PortForwarder
     udp: PortForwarder
     sockets: PortForwarder
+    spare: PortForwarder | None = None
 
     def of(self, place: Place, guest: GuestEnd) -> PortForwarder:
         """Whose part this is."""
         if not isinstance(guest, GuestPort):
             return self.sockets
-        return self.udp if place.protocol is PortProtocol.UDP else self.tcp
+        return self.tcp if place.protocol is PortProtocol.TCP else self.udp
 
     def all(self) -> tuple[PortForwarder, ...]:
         """Each once."""
@@ -85,7 +88,7 @@ class ForwardPorts:
         forwarders, book = self.make_forwarders(transport), _Book()
         helpers = [
             asyncio.ensure_future(HoldForwards(state=self.state, teller=teller)(plan, transport, door)),
-            asyncio.ensure_future(self._renew(forwarders, book, door)),
+            asyncio.ensure_future(self._renew(forwarders, book, transport, door)),
         ]
         try:
             await self._follow(plan, forwarders, book, teller)
@@ -111,19 +114,37 @@ class ForwardPorts:
         changed = self.state.agent_changed
         return await changed.until(lambda: (self.state.ports, book.lost) != (ports, lost), seconds=seconds)
 
-    async def _renew(self, forwarders: Forwarders, book: _Book, door: AgentDoor) -> None:
+    async def _renew(self, forwarders: Forwarders, book: _Book, transport: Transport, door: AgentDoor) -> None:
         """Whenever ssh connects: forwards of OpenSSH end with its connection."""
         login = 0
         while True:
             login = await door.next_login(login)
             async with book.in_use:
                 for forwarder in forwarders.all():
-                    lost = await forwarder.renew()
-                    for place in [place for place in book.open if place.end in lost]:
-                        del book.open[place]
-                        self.state.forwards.pop(place, None)
-                        book.lost += 1
+                    self._lose(book, await forwarder.renew())
             self.state.agent_changed.ring()
+            if forwarders.spare is not None:
+                await self._prove_ssh(forwarders, book, transport, forwarders.spare)
+
+    async def _prove_ssh(self, forwarders: Forwarders, book: _Book, transport: Transport, spare: PortForwarder) -> None:
+        """Once: whether the guest's sshd lets anything through."""
+        if await transport.carries_ports():
+            if await transport.is_connected():
+                forwarders.spare = None
+            return
+        message = "The guest's sshd forwards no ports (AllowTcpForwarding): the guest agent does it"
+        self.log.emit(Note(message=message, level=Level.INFO))
+        async with book.in_use:
+            await forwarders.tcp.close()
+            self._lose(book, frozenset(place.end for place, guest in book.leads.items() if _is_tcp_port(place, guest)))
+            forwarders.tcp, forwarders.spare = spare, None
+        self.state.agent_changed.ring()
+
+    def _lose(self, book: _Book, ends: frozenset[HostEnd]) -> None:
+        for place in [place for place in book.open if place.end in ends]:
+            del book.open[place]
+            self.state.forwards.pop(place, None)
+            book.lost += 1
 
     async def _settle(
         self,
@@ -175,6 +196,10 @@ class ForwardPorts:
         book.failed.pop(place, None)
         self.state.forwards[place] = guest
         teller.forwarding(place, guest)
+
+
+def _is_tcp_port(place: Place, guest: GuestEnd) -> bool:
+    return isinstance(guest, GuestPort) and place.protocol is PortProtocol.TCP
 
 
 def _target(guest: GuestEnd) -> GuestTarget:

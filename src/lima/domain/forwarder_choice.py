@@ -23,16 +23,17 @@ _NO = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """`warning` is empty unless the variable says nothing that can be understood."""
+    """`is_firm`: the user said so. `warning` is empty unless the variable says nothing that can be understood."""
 
     carrier: Carrier
+    is_firm: bool = False
     warning: str = ""
 
 
 def choose(setting: str) -> Choice:
     """`setting` is the variable's value, empty where it is unset."""
     if setting in _YES:
-        return Choice(carrier=Carrier.OPENSSH)
+        return Choice(carrier=Carrier.OPENSSH, is_firm=True)
     if setting in _NO:
-        return Choice(carrier=Carrier.AGENT)
+        return Choice(carrier=Carrier.AGENT, is_firm=True)
     return Choice(carrier=DEFAULT, warning=f"invalid {VARIABLE} value {quote(setting)}" if setting else "")

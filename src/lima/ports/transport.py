@@ -58,6 +58,11 @@ class Transport(Protocol):
         """
         ...
 
+    async def carries_ports(self) -> bool:
+        """Whether the guest's sshd lets connections to its own ports through (`AllowTcpForwarding no` does not). True
+        where that cannot be found out because the connection is gone."""
+        ...
+
     async def cancel(self, listen: str, connect: str, *, reverse: bool = False) -> None:
         """End a forward; connections that go through it go on. One that there is not is no error, nor is it when
         nothing is connected."""

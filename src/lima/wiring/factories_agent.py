@@ -177,8 +177,10 @@ def new_forwarders(facts: HostFacts, state: AgentState, log: EventSink) -> Calla
         if choice.warning:
             log.emit(Note(message=choice.warning, level=Level.WARNING))
         tunnels = TunnelPortForwarder(DialGuest(agent=guest_agent, state=state))
-        tcp = SshPortForwarder(transport) if choice.carrier is Carrier.OPENSSH else tunnels
-        return Forwarders(tcp=tcp, udp=tunnels, sockets=tunnels)
+        if choice.carrier is Carrier.AGENT:
+            return Forwarders(tcp=tunnels, udp=tunnels, sockets=tunnels)
+        spare = None if choice.is_firm else tunnels
+        return Forwarders(tcp=SshPortForwarder(transport), udp=tunnels, sockets=tunnels, spare=spare)
 
     return new
 

@@ -43,13 +43,15 @@ class Company:
         self.events = fakes.FakeAgentEventLog()
         self.state = AgentState(events=self.events)
         self.forwarder = fakes.FakePortForwarder(DialGuest(agent=lambda: self.agent, state=self.state))
+        self.ssh: fakes.FakePortForwarder | None = None
         self.transport = fakes.FakeTransport()
         self.door = AgentDoor()
 
     async def run(self, *forwards: PortForward, defaults: bool = True, plain: bool = False) -> None:
         forward = ForwardPorts(
             make_forwarders=lambda _transport: Forwarders(
-                tcp=self.forwarder, udp=self.forwarder, sockets=self.forwarder
+                tcp=self.ssh or self.forwarder, udp=self.forwarder, sockets=self.forwarder,
+                spare=self.forwarder if self.ssh else None,
             ),
             clock=self.clock, state=self.state, log=self.log,
         )  # fmt: skip
@@ -232,6 +234,25 @@ async def test_forwards_are_renewed_whenever_ssh_connects(company: Company) -> N
         await company.until(lambda renewals=renewals: company.forwarder.renewals == renewals)
         company.ssh_goes()
     assert len(company.listening()) == 2
+
+
+@pytest.mark.parametrize("is_allowed", [True, False])
+async def test_where_sshd_lets_nothing_through_the_agent_carries_all(company: Company, is_allowed: bool) -> None:
+    ssh = company.ssh = fakes.FakePortForwarder(company.agent.tunnel)
+    company.transport.allows_forwarding = is_allowed
+    await company.run()
+    await company.agent_comes(WEB)
+    at_web = {(TCP, host(8080)): WEB}
+    await company.until(lambda: ssh.listening == at_web)
+    await company.ssh_comes()
+    await company.until(lambda: company.forwarder.renewals == 1)
+    await company.until(lambda: (ssh if is_allowed else company.forwarder).listening == at_web)
+    company.ssh_goes()
+    company.transport.allows_forwarding = True
+    await company.ssh_comes()
+    await company.until(lambda: company.forwarder.renewals == 2)
+    assert (ssh.listening, company.forwarder.listening) == ((at_web, {}) if is_allowed else ({}, at_web))
+    assert any("AllowTcpForwarding" in note for note in company.log.notes) is not is_allowed
 
 
 async def test_a_place_that_is_lost_meanwhile_is_told_and_had_when_it_is_free(company: Company) -> None:

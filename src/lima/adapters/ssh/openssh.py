@@ -29,6 +29,9 @@ CONNECT_S = 30
 """A key exchange takes 2 s under TCG, several times that while the guest boots."""
 NOBODY = (OSError, EOFError, TimeoutError)
 """What a conversation with a master ends with, where there is none (any more)."""
+GUEST_SSHD = "127.0.0.1:22"
+"""What certainly listens in a guest that ssh reaches."""
+CARRY_S = 20.0
 REMOVE_SOCKET = 'test ! -S "$1" || rm -f "$1"'
 
 
@@ -151,6 +154,22 @@ class OpensshTransport:
                 await self._remove_socket(wanted)
             self._record.add(wanted)
             await master.forward(wanted)
+
+    async def carries_ports(self) -> bool:
+        path = f"{self._control_path}.probe"
+        banner = b""
+        try:
+            await self.forward(path, GUEST_SSHD)
+            async with asyncio.timeout(CARRY_S):
+                reader, writer = await asyncio.open_unix_connection(path)
+                try:
+                    banner = await reader.readline()
+                finally:
+                    writer.close()
+        except (TransportError, OSError, TimeoutError, ValueError):
+            pass
+        await self.cancel(path, GUEST_SSHD)
+        return banner.startswith(b"SSH-") or not await self.is_connected()
 
     async def cancel(self, listen: str, connect: str, *, reverse: bool = False) -> None:
         unwanted = MuxForward(listen=listen, connect=connect, is_remote=reverse)

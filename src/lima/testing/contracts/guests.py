@@ -121,6 +121,12 @@ class TransportContract:
         assert heard == result.stderr.decode().splitlines()
         await subject.close()
 
+    async def test_whether_ports_are_carried_is_known_once_it_is_connected(self, subject: Transport) -> None:
+        assert await subject.carries_ports()
+        await subject.connect()
+        assert isinstance(await subject.carries_ports(), bool)
+        await subject.close()
+
     async def test_connecting_again_keeps_the_connection(self, subject: Transport) -> None:
         await subject.connect()
         await subject.connect()

@@ -79,6 +79,7 @@ class FakeTransport(Failing):
     def __init__(self, *, answers: bool = True) -> None:
         super().__init__()
         self.answers = answers
+        self.allows_forwarding = True
         self.connections = 0
         self.commands: dict[tuple[str, ...], RemoteResult] = {}
         self.guest: Callable[[tuple[str, ...], bytes], RemoteResult | None] | None = None
@@ -130,6 +131,9 @@ class FakeTransport(Failing):
             raise UnreachableError("the connection is gone")
         self._maybe_fail()
         (self.reverse_forwards if reverse else self.forwards)[listen] = connect
+
+    async def carries_ports(self) -> bool:
+        return self.allows_forwarding or not self._is_connected
 
     async def cancel(self, listen: str, connect: str, *, reverse: bool = False) -> None:
         forwards = self.reverse_forwards if reverse else self.forwards
