@@ -6,7 +6,8 @@ import json
 import pytest
 
 from lima.domain.errors import CommandError, LaunchFailedError
-from lima.entrypoints.cli.app import COMMANDS, run
+from lima.entrypoints.cli.app import run
+from lima.entrypoints.cli.commands import COMMANDS
 from lima.entrypoints.cli.durations import parse_duration
 from lima.entrypoints.cli.globals import GlobalOptions, take_globals
 from lima.entrypoints.cli.output import Log, go_quote

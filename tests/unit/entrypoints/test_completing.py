@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lima.entrypoints.cli.app import ALIASES, COMMANDS, SUB_ALIASES
+from lima.entrypoints.cli.commands import ALIASES, COMMANDS, SUB_ALIASES
 from lima.entrypoints.cli.completing import ARGUMENTS, complete
 from lima.entrypoints.cli.main import limactl
 

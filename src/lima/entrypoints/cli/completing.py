@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from lima.domain.errors import LimaError
-from lima.entrypoints.cli.app import ALIASES, COMMANDS, SUB_ALIASES, build
+from lima.entrypoints.cli.app import build
 from lima.entrypoints.cli.command import Command
+from lima.entrypoints.cli.commands import ALIASES, COMMANDS, SUB_ALIASES
 from lima.entrypoints.cli.globals import VALUED
 from lima.wiring import names, plugins
 
