@@ -15,6 +15,12 @@ def templates() -> tuple[str, ...]:
     return tuple(name for name, _ in source.names() if not name.startswith("_") and "/_" not in name)
 
 
+def host_size() -> tuple[int, int]:
+    """Processors, and bytes of memory."""
+    facts = factories.host_facts(factories.host_inspector())
+    return facts.cpus, facts.memory_bytes
+
+
 def disks() -> tuple[str, ...]:
     """Names of additional disks."""
     facts = factories.host_facts(factories.host_inspector())

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lima.domain.machine import Arch
 from lima.entrypoints.cli.commands import ALIASES, COMMANDS, SUB_ALIASES
 from lima.entrypoints.cli.completing import ARGUMENTS, complete
 from lima.entrypoints.cli.main import limactl
@@ -65,6 +66,20 @@ def offered(*words: str) -> list[str]:
         (("tmpl", "copy", "template:mine"), ["template:mine"]),
         (("cp", "./x", "al"), ["alpha:"]),
         (("tmpl", "v"), ["validate"]),
+        (("start", "--mount-type", ""), ["9p", "reverse-sshfs", "virtiofs"]),
+        (("edit", "--network", "lima:"), ["lima:bridged", "lima:host", "lima:shared", "lima:user-v2"]),
+        (("create", "--arch="), [f"--arch={arch}" for arch in sorted(Arch)]),
+        (("create", "--containerd", "u"), ["user", "user+system"]),
+        (("clone", "--disk", "1"), ["10", "100"]),
+        (("start", "--vm-type", ""), ["qemu"]),
+        (("start", "--set", ".cp"), [".cpuType=", ".cpus="]),
+        (("start", "--set", ".ssh.local"), [".ssh.localPort="]),
+        (("start", "--set", ".plain="), [".plain=false", ".plain=true"]),
+        (("create", "--set=.os="), [f'--set=.os="{name}"' for name in ("Darwin", "FreeBSD", "Linux", "Windows")]),
+        (("create", "--set", ".cpus="), []),
+        (("edit", "--set", ".cp"), []),
+        (("edit", "--dns", ""), []),
+        (("stop", "--cpus", ""), ["alpha", "beta"]),
         (("hel",), ["hello"]),
         (("hello", ""), []),
         (("stop", "--f"), ["--force"]),
@@ -126,3 +141,19 @@ def test_a_home_that_cannot_be_read_offers_nothing(
 def test_a_shell_that_is_not_known(capsys: pytest.CaptureFixture[str]) -> None:
     assert limactl(["completion", "tcsh"]) == 1
     assert "choose one of bash, fish, zsh" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("size", "cpus", "memory"),
+    [
+        ((1, 1 << 30), ["1"], ["0.5"]),
+        ((6, 24 << 30), ["1", "2", "4", "6"], ["1.0", "12.0", "2.0", "4.0", "8.0"]),
+        ((8, 16 << 30), ["1", "2", "4", "8"], ["1.0", "2.0", "4.0", "8.0"]),
+    ],
+)
+def test_sizes_are_those_of_the_host(
+    size: tuple[int, int], cpus: list[str], memory: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lima.wiring.names.host_size", lambda: size)
+    assert offered("create", "--cpus", "") == cpus
+    assert offered("restart", "--memory", "") == memory

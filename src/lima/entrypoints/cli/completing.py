@@ -34,6 +34,7 @@ VALUES = {
     "--backend": ("auto", "rsync", "scp"),
 }
 FORMATS = {("list",): ("json", "table", "yaml"), ("disk", "create"): ("qcow2", "raw")}
+EDITING = frozenset({"clone", "create", "edit", "rename", "restart", "start"})
 BARE = frozenset({"--debug", "--help", "--tty", "--yes", "-h", "-y"})
 """Global flags that take no word behind them."""
 
@@ -146,7 +147,20 @@ def _argument(path: tuple[str, ...], command: Command) -> Callable[[str, tuple[s
 
 def _value(path: tuple[str, ...], flag: str, prefix: str) -> Answer:
     values = FORMATS.get(path) if flag in ("--format", "-f") else VALUES.get(flag)
+    if values is None and path[:1] and path[0] in EDITING:
+        return _edited(path[0], flag, prefix)
     return _starting(prefix, ((value, "") for value in values)) if values else FILES
+
+
+def _edited(command: str, flag: str, prefix: str) -> Answer:
+    from lima.entrypoints.cli.edit_values import edit_values
+
+    values = None if flag == "--set" and command not in ("create", "start") else edit_values(flag, prefix)
+    if values is None:
+        return FILES
+    answer = _starting(prefix, ((value, "") for value in values))
+    goes_on = any(value.endswith("=") for value, _ in answer.candidates)
+    return Answer(candidates=answer.candidates, directive=NO_FILES | (NO_SPACE if goes_on else 0))
 
 
 def _positionals(words: list[str], known: dict[str, tuple[str, bool]]) -> Iterator[str]:
