@@ -57,16 +57,16 @@ async def running_sshd(folder: str, more: str = "") -> AsyncIterator[int]:
         server.wait()
 
 
-def transport_to(folder: str, port: int) -> OpensshTransport:
+def transport_to(folder: str, port: int, socket_name: str = "ssh.sock") -> OpensshTransport:
     options = {
         "IdentityFile": f'"{folder}/c/user"', "StrictHostKeyChecking": "yes",
         "UserKnownHostsFile": f'"{folder}/known_hosts"', "BatchMode": "yes", "IdentitiesOnly": "yes",
-        "User": getpass.getuser(), "ControlPath": f'"{folder}/ssh.sock"', "ControlPersist": "yes",
+        "User": getpass.getuser(), "ControlPath": f'"{folder}/{socket_name}"', "ControlPersist": "yes",
     }  # fmt: skip
     return OpensshTransport(
         name="x", host=LOOPBACK, port=port,
         options=tuple(word for key, value in options.items() for word in ("-o", f"{key}={value}")),
-        control_path=f"{folder}/ssh.sock", runner=AsyncProcessRunner(),
+        control_path=f"{folder}/{socket_name}", runner=AsyncProcessRunner(),
     )  # fmt: skip
 
 
