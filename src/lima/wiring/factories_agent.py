@@ -206,10 +206,12 @@ def supervise(
     log: EventSink,
     shows_log: bool = False,
 ) -> Supervise:
+    from lima.adapters.filesystem.share_locations import LocalShareLocations
     from lima.application.answer_yq import AnswerYq
     from lima.application.attend_agent import AttendAgent
     from lima.application.copy_to_host import CopyToHost
     from lima.application.forward_ports import ForwardPorts
+    from lima.application.offer_mounts import OfferMounts
     from lima.application.serve_names import ServeNames
     from lima.application.share_ssh_agent import ShareSshAgent
     from lima.application.supervise import Supervise
@@ -233,6 +235,7 @@ def supervise(
         new_hypervisor=new_hypervisor,
         answer_yq=AnswerYq(rewriter=rewriter, clock=the_clock, log=log),
         names=ServeNames(new_server=new_name_server, log=log),
+        mounts=OfferMounts(locations=LocalShareLocations(), log=log),
         copy_to_host=CopyToHost(outbox=outbox, log=log),
         share_ssh_agent=ShareSshAgent(log=log),
         watch_log=WatchBootLog(clock=the_clock, state=state) if shows_log else None,

@@ -21,6 +21,7 @@ from lima.testing.fakes.hosts import (
     FakePortAllocator,
     FakeProcessRunner,
     FakeProcessTable,
+    FakeShareLocations,
     FakeSshClient,
     FakeSshKeys,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "FakeProcessRunner",
     "FakeProcessTable",
     "FakeSeedWriter",
+    "FakeShareLocations",
     "FakeSshClient",
     "FakeSshKeys",
     "FakeSummaryCache",
