@@ -22,6 +22,7 @@ from lima.testing.fakes.hosts import (
     FakeProcessRunner,
     FakeProcessTable,
     FakeShareLocations,
+    FakeShareServer,
     FakeSshClient,
     FakeSshKeys,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "FakeProcessTable",
     "FakeSeedWriter",
     "FakeShareLocations",
+    "FakeShareServer",
     "FakeSshClient",
     "FakeSshKeys",
     "FakeSummaryCache",
