@@ -105,7 +105,10 @@ def test_a_description_comes_before_the_usual_places(tmp_path) -> None:
 
 def test_both_programs_are_told_the_same_in_their_own_words() -> None:
     ours, older = (Virtiofsd(path="/v", is_rust=rust).arguments(7, "/a,b") for rust in (True, False))
-    assert ours == ("/v", "--fd=7", "--shared-dir=/a,b", "--sandbox={sandbox}", "--xattr", "--rlimit-nofile=0")
+    assert ours == (
+        "/v", "--fd=7", "--shared-dir=/a,b", "--sandbox={sandbox}", "--xattr", "--announce-submounts",
+        "--rlimit-nofile=0",
+    )  # fmt: skip
     assert older[:4] == ("/v", "--fd=7", "-f", "-o")
     assert "source=/a\\,b" in older
     assert "sandbox={sandbox}" in older

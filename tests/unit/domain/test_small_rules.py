@@ -44,6 +44,8 @@ def test_a_shell_reads_quoted_words_back(words: list[str]) -> None:
 def test_a_command_runs_in_a_login_shell_and_leading_assignments_stay_assignments() -> None:
     assert remote_script((), shell="/bin/bash") == "false ; exec /bin/bash -l"
     assert remote_script(("ls", "-l", "a b"), shell="/bin/sh") == "false ; exec /bin/sh -l -c 'ls -l '\"'\"'a b'\"'\"''"
+    assert remote_script((), shell="/bin/sh", folders=("/a b", "/c")) == "cd '/a b' || cd /c ; exec /bin/sh -l"
+    assert remote_script((), shell="s", workdir="/w", folders=("/a",)).startswith("cd /w || exit 1 ;")
     assert remote_script(("A=b c", "env"), shell="", workdir="/tmp") == (
         "cd /tmp || exit 1 ; exec \"$SHELL\" -l -c 'A='\"'\"'b c'\"'\"' env'"
     )

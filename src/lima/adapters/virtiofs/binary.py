@@ -25,7 +25,7 @@ class Virtiofsd:
         if self.is_rust:
             return (
                 self.path, f"--fd={descriptor}", f"--shared-dir={location}", "--sandbox={sandbox}", "--xattr",
-                "--rlimit-nofile=0",
+                "--announce-submounts", "--rlimit-nofile=0",
             )  # fmt: skip
         # which reads `source` up to a comma
         escaped = location.replace("\\", "\\\\").replace(",", "\\,")
