@@ -8,11 +8,13 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -253,7 +255,7 @@ def test_a_location_that_vanishes_is_an_error_and_no_hang(guest: Guest) -> None:
 
 
 def test_stopped_and_started_again_it_is_all_there_again(guest: Guest) -> None:
-    daemons = [pid for pid in guest.home.processes(NAME) if b"virtiofsd" in cmdline(pid)]
+    daemons = servers(guest)
     assert bool(daemons) is (guest.type == "virtiofs")
     guest.home.ok("stop", NAME, timeout=300)
     assert not any(is_alive(pid) for pid in daemons)
@@ -264,9 +266,40 @@ def test_stopped_and_started_again_it_is_all_there_again(guest: Guest) -> None:
     assert guest.sh('cat "/mnt/my files/it\'s below/file"; grep -c lima- /proc/mounts').splitlines() == ["below", "7"]
 
 
-def cmdline(pid: int) -> bytes:
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return file.read()
-    except OSError:
-        return b""
+def servers(guest: Guest) -> list[int]:
+    """The processes that serve its mounts."""
+    if not os.path.exists(guest.home.file(NAME, "shares.facts.json")):
+        return []
+    return [facts["pid"] for facts in json.loads(guest.home.read(NAME, "shares.facts.json"))]
+
+
+def test_a_server_that_dies_is_told_within_five_seconds_and_a_restart_mends_it(guest: Guest) -> None:
+    if guest.type != "virtiofs":
+        pytest.skip("9p has no server of its own")
+    guest.sh("echo before >/mnt/write/kept")
+    victim = servers(guest)[-1]
+    os.kill(victim, signal.SIGKILL)
+    record = wait_for(lambda: degraded(guest), seconds=5, what="list tells of it")
+    assert record["status"] == "Running"
+    (reason,) = record["errors"]
+    assert reason.startswith("virtiofsd of mount `")
+    assert reason.endswith("`limactl restart mounts` mounts it again")
+    assert guest.sh("cat /mnt/write/kept") == "before", "the other mounts go on"
+    guest.home.ok("restart", NAME, timeout=COLD_S + 200)
+    assert degraded(guest) is None
+    assert guest.sh("cat /mnt/write/kept; grep -c lima- /proc/mounts").splitlines() == ["before", "7"]
+
+
+def degraded(guest: Guest) -> dict[str, Any] | None:
+    record = guest.home.record(NAME)
+    return record if record.get("errors") else None
+
+
+def test_a_host_agent_that_dies_takes_no_mount_with_it(guest: Guest) -> None:
+    before = servers(guest)
+    agent = guest.home.pid(NAME, "ha.pid")
+    os.kill(agent, signal.SIGKILL)
+    wait_for(lambda: not is_alive(agent), seconds=10, what="the host agent is gone")
+    guest.home.ok("start", NAME, timeout=COLD_S)
+    assert (servers(guest), all(map(is_alive, before))) == (before, True)
+    assert guest.sh('cat "/mnt/my files/it\'s below/file"') == "below"
