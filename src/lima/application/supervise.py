@@ -22,8 +22,8 @@ from lima.application.offer_mounts import OfferMounts
 from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
 from lima.application.serve_names import ServeNames
-from lima.application.share_ssh_agent import ShareSshAgent
 from lima.application.serve_shares import ServeShares
+from lima.application.share_ssh_agent import ShareSshAgent
 from lima.application.watch_boot_log import WatchBootLog
 from lima.application.write_seed import WriteSeed
 from lima.domain.boot_facts import decode_boot_facts

@@ -4,8 +4,8 @@ from enum import StrEnum
 
 from lima.domain.image import FileRef, ImageRef
 from lima.domain.machine import Arch, GuestOS
-from lima.domain.parameters import HOST_KEY_PARAM
 from lima.domain.mount_plan import MountPlan
+from lima.domain.parameters import HOST_KEY_PARAM
 from lima.domain.template import PortForward
 from lima.domain.values import Value
 

@@ -20,8 +20,8 @@ from lima.application.plan_machine import PlanMachine
 from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
 from lima.application.serve_names import ServeNames
-from lima.application.share_ssh_agent import SCRIPT, ShareSshAgent
 from lima.application.serve_shares import ServeShares
+from lima.application.share_ssh_agent import SCRIPT, ShareSshAgent
 from lima.application.supervise import DISK_FULL, Supervise
 from lima.application.watch_boot_log import WatchBootLog
 from lima.application.write_seed import WriteSeed
