@@ -33,6 +33,10 @@ caCerts:
   certs:
   - |
 {certificate}
+mounts:
+- location: {mounted}
+  mountPoint: /mnt/my files
+  writable: true
 additionalDisks:
 - name: store
   fsType: ext4
@@ -100,7 +104,9 @@ def whole(shared_home: Home) -> Home:
     Path(home.path, "play.yaml").write_text(PLAYBOOK)
     certificate = _certificate(home.path)
     ansible = f"- mode: ansible\n  playbook: {home.path}/play.yaml" if shutil.which("ansible-playbook") else ""
-    text = TEMPLATE.format(certificate=_indented(certificate), ansible=ansible)
+    Path(home.path, "_mounted").mkdir()
+    Path(home.path, "_mounted", "greeting").write_text("from the host\n")
+    text = TEMPLATE.format(certificate=_indented(certificate), ansible=ansible, mounted=f"{home.path}/_mounted")
     template = Path(home.path, "whole.yaml")
     template.write_text(text)
     home.ok("disk", "create", "store", "--size=64MiB")
@@ -169,6 +175,15 @@ def test_the_disk_is_there_with_a_file_system_and_locked_by_its_instance(whole: 
     assert NAME in refused.err
 
 
+def test_a_directory_of_the_host_is_mounted_by_9p_and_written_to(whole: Home) -> None:
+    assert "Mount type: 9p (the default under QEMU)" in Path(whole.path, "said").read_text()
+    assert guest(whole, "findmnt -no FSTYPE '/mnt/my files'") == "9p"
+    assert (
+        guest(whole, "cat '/mnt/my files/greeting' && echo from the guest >'/mnt/my files/answer'") == "from the host"
+    )
+    assert Path(whole.path, "_mounted", "answer").read_text() == "from the guest\n"
+
+
 def test_what_was_asked_for_came_to_the_host_and_the_message_was_printed(whole: Home) -> None:
     assert whole.read(NAME, "copied.yaml").splitlines() == ["made: true", "by: lima"]
     assert f"{NAME} says hello there" in Path(whole.path, "said").read_text()
@@ -188,7 +203,7 @@ def test_the_second_boot_runs_what_its_policies_say_and_formats_nothing(whole: H
     whole.ok("start", NAME, timeout=COLD_S)
     assert guest(whole, "cat /var/lib/from-once /var/lib/from-change").splitlines() == ["once", "hello there"]
     assert len(guest(whole, "cat /var/lib/from-system").splitlines()) == 2
-    assert guest(whole, "cat /mnt/lima-store/kept") == "kept"
+    assert guest(whole, "cat /mnt/lima-store/kept '/mnt/my files/greeting'").splitlines() == ["kept", "from the host"]
     assert json.loads(guest(whole, "cat /etc/whole/settings.json"))["list"][0] == "b"
     states = [step["state"] for step in report(whole)["steps"] if step["policy"] in ("once", "on-change")]
     assert states == ["skipped", "skipped"]

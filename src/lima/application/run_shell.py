@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 
 
 class ShellRequest(Value):
-    """What to run where. `command` empty: an interactive shell. `has_terminal`: whether stdout is one."""
+    """What to run where. `command` empty: an interactive shell. `folders`: where it begins without a
+    `workdir`, the first that is there. `has_terminal`: whether stdout is one."""
 
     name: str
     command: tuple[str, ...] = ()
     shell: str = ""
     workdir: str = ""
+    folders: tuple[str, ...] = ()
     guest_env: tuple[tuple[str, str], ...] = ()
     has_terminal: bool = False
     send_colorterm: bool = False
@@ -41,6 +43,7 @@ class RunShell(Value):
             request.command,
             shell=request.shell or configured_shell,
             workdir=request.workdir,
+            folders=request.folders,
             env=request.guest_env,
         )
         return (

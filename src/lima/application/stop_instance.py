@@ -8,6 +8,7 @@ from lima.domain.errors import InstanceNotFoundError, StopTimedOutError, WrongSt
 from lima.domain.instance import FileName, Status, quote
 from lima.domain.process import ProcessIdentity
 from lima.domain.progress import Level, Note
+from lima.domain.share_facts import decode_share_facts
 from lima.ports.events import EventSink
 from lima.ports.instance_store import InstanceStore
 from lima.ports.processes import ProcessTable
@@ -84,10 +85,14 @@ class StopInstance:
         late = self.store.facts(name).driver
         if late is not None:
             await self._kill(late, "qemu driver process")
+        for share in reversed(decode_share_facts(self.store.read(name, FileName.SHARE_FACTS))):
+            # they end with their driver, unless it never came as far as to them
+            if self.processes.is_alive(share.process):
+                await self._kill(share.process, "virtiofsd process")
         self._say(f"Removing *.pid *.sock *.tmp under {quote(self.store.directory(name))}")
         for path in self.store.remove_temporary(name):
             self._say(f"Removing {quote(path)}")
-        for file in (FileName.HA_FACTS, FileName.DRIVER_FACTS, FileName.BOOT_FACTS):
+        for file in (FileName.HA_FACTS, FileName.DRIVER_FACTS, FileName.BOOT_FACTS, FileName.SHARE_FACTS):
             self.store.remove(name, file)
         for disk in self.release_disks(name):
             self._say(f"Unlocked disk {quote(disk)}")

@@ -13,13 +13,22 @@ def quote_word(word: str) -> str:
 
 
 def remote_script(
-    command: tuple[str, ...], *, shell: str, workdir: str = "", env: tuple[tuple[str, str], ...] = ()
+    command: tuple[str, ...],
+    *,
+    shell: str,
+    workdir: str = "",
+    folders: tuple[str, ...] = (),
+    env: tuple[tuple[str, str], ...] = (),
 ) -> str:
-    """What ssh runs in the guest: a login shell, with the command where there is one.
+    """What ssh runs in the guest: a login shell, with the command where there is one. It begins in `workdir`, or not at
+    all; without one in the first of `folders` that is there.
 
     Leading words with `=` are assignments: only what stands after the first `=` is quoted.
     """
-    change = f"cd {quote_word(workdir)} || exit 1" if workdir else "false"
+    if workdir:
+        change = f"cd {quote_word(workdir)} || exit 1"
+    else:
+        change = " || ".join(f"cd {quote_word(folder)}" for folder in folders) or "false"
     words = "env " + "".join(f"{key}={quote_word(value)} " for key, value in env) if env else ""
     program = quote_word(shell) if shell else '"$SHELL"'
     script = f"{change} ; exec {words}{program} -l"

@@ -26,7 +26,9 @@ from lima.domain.errors import (
 from lima.domain.events import AgentStatus
 from lima.domain.image import DiskInfo
 from lima.domain.machine_spec import DiskFormat
+from lima.domain.process import ProcessIdentity
 from lima.domain.progress import Note, StageFinished
+from lima.domain.share_facts import encode_share_facts, share_facts
 from lima.domain.status import AgentAnswer
 from lima.domain.template import ContainerdSection, File, FirmwareFile, FirmwareSection
 from tests.unit.application.conftest import World, template
@@ -424,6 +426,18 @@ async def test_force_kills_agent_then_driver_and_never_fails_twice(world: World)
     await world.stop("default", force=True)
     assert world.processes.signals == [(4001, 9), (5001, 9)]
     assert not world.store.has("default", "ha.pid")
+
+
+async def test_force_ends_what_serves_the_mounts_and_nobody_else(world: World) -> None:
+    await running(world)
+    ours, gone = world.processes.add(6001), ProcessIdentity(pid=6002, start_ticks=1, boot_id="fake-boot")
+    world.processes.add(6002)
+    facts = encode_share_facts((share_facts("`/a`", ours), share_facts("`/b`", gone)))
+    world.store.write("default", "shares.facts.json", facts)
+    await world.stop("default", force=True)
+    assert world.processes.signals == [(4001, 9), (5001, 9), (6001, 9)]
+    assert 6002 in world.processes.alive
+    assert not world.store.has("default", "shares.facts.json")
 
 
 async def test_force_gives_up_the_disks_of_what_it_killed(world: World) -> None:

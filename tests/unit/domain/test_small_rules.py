@@ -25,6 +25,7 @@ from lima.domain.image import host_of, shown
 from lima.domain.instance import Status, check_path_length
 from lima.domain.machine import Arch, GuestOS, HostOS
 from lima.domain.machine_spec import audio_device
+from lima.domain.mount_plan import MountPlan
 from lima.domain.proxies import guest_proxies
 from lima.domain.record import InstanceRecord, Summary, table, to_json
 from lima.domain.shellenv import preserved
@@ -43,6 +44,8 @@ def test_a_shell_reads_quoted_words_back(words: list[str]) -> None:
 def test_a_command_runs_in_a_login_shell_and_leading_assignments_stay_assignments() -> None:
     assert remote_script((), shell="/bin/bash") == "false ; exec /bin/bash -l"
     assert remote_script(("ls", "-l", "a b"), shell="/bin/sh") == "false ; exec /bin/sh -l -c 'ls -l '\"'\"'a b'\"'\"''"
+    assert remote_script((), shell="/bin/sh", folders=("/a b", "/c")) == "cd '/a b' || cd /c ; exec /bin/sh -l"
+    assert remote_script((), shell="s", workdir="/w", folders=("/a",)).startswith("cd /w || exit 1 ;")
     assert remote_script(("A=b c", "env"), shell="", workdir="/tmp") == (
         "cd /tmp || exit 1 ; exec \"$SHELL\" -l -c 'A='\"'\"'b c'\"'\"' env'"
     )
@@ -175,6 +178,7 @@ def request(**changes: object) -> SeedRequest:
     config = InstanceConfig(
         os=GuestOS.LINUX, arch=Arch.X86_64, vm_type="qemu", cpus=1, memory_bytes=1, disk_bytes=1, images=(), user=user,
         timezone="Asia/Tokyo", provision=provision, param=(("A", str(changes.pop("param", "b"))),),
+        mounts=changes.pop("mounts", MountPlan()),  # type: ignore[arg-type]
     )  # fmt: skip
     return SeedRequest(
         name="box", config=config, mac_address="52:55:55:00:00:01", authorized_keys=("ssh-ed25519 AAAA lima",),

@@ -1,17 +1,24 @@
 """`limactl shell`. Light: on the quick path; flag parsing stops at the instance. Source: reference, cli §7."""
 
+from __future__ import annotations
+
 import os
 import sys
 
 from lima.application.run_shell import ShellRequest
 from lima.domain.errors import CommandError, LimaError, WrongStateError
 from lima.domain.instance import check_instance_name
+from lima.domain.shell_folder import guest_folders
 from lima.domain.shellenv import preserved
 from lima.domain.values import Value
 from lima.entrypoints.cli.asking import wants_start
 from lima.entrypoints.cli.globals import GlobalOptions
 from lima.entrypoints.cli.output import Log
 from lima.wiring import quick
+
+TYPE_CHECKING = False  # of typing, which costs 6 ms (docs/decisions/0008)
+if TYPE_CHECKING:
+    from lima.domain.record import Summary
 
 VALUED = ("--shell", "--workdir", "--instance", "--log-level", "--log-format")
 FLAGS = ("--reconnect", "--preserve-env", "--start", "--debug", "--tty", "--yes", "-y")
@@ -119,17 +126,31 @@ def _prepare(parsed: ShellWords, log: Log) -> tuple[str, ...]:
         _start(name)
     if parsed.reconnect:
         _drop_master(name)
+    summary = quick.summary(name)
     env = preserved(dict(os.environ), **_env_rules()) if parsed.preserve_env else ()
     request = ShellRequest(
         name=name,
         command=parsed.command,
         shell=parsed.shell,
         workdir=parsed.workdir,
+        folders=() if parsed.workdir else _folders(summary),
         guest_env=env,
         has_terminal=sys.stdout.isatty(),
         send_colorterm="COLORTERM" in os.environ,
     )
-    return use_case(request, configured_shell="" if parsed.shell else quick.summary(name).shell)
+    return use_case(request, configured_shell="" if parsed.shell else summary.shell)
+
+
+def _folders(summary: Summary) -> tuple[str, ...]:
+    mounts = summary.config.get("mounts") or ()
+    if not mounts:
+        return ()
+    pairs = [(os.path.realpath(str(mount.get("location"))), str(mount.get("mountPoint", ""))) for mount in mounts]
+    try:
+        current = os.getcwd()
+    except OSError:
+        return ()  # it has been removed
+    return guest_folders(pairs, current=current, home=os.path.realpath(os.path.expanduser("~")))
 
 
 def _start(name: str) -> None:
