@@ -29,6 +29,7 @@ from lima.adapters.filesystem.disks import FilesystemDiskStore
 from lima.adapters.filesystem.host_files import LocalHostFiles
 from lima.adapters.filesystem.instances import FilesystemInstanceStore
 from lima.adapters.filesystem.outbox import LocalHostOutbox
+from lima.adapters.filesystem.share_locations import LocalShareLocations
 from lima.adapters.filesystem.summaries import FileSummaryCache
 from lima.adapters.gotemplate.engine import GotplTemplates
 from lima.adapters.hostagent.client import SocketHostAgentClient
@@ -622,6 +623,18 @@ class TestBootstrapBuilder(contracts.ImageBuilderContract):
     @pytest.fixture
     def subject(self, facts: HostFacts) -> BootstrapBuilder:
         return BootstrapBuilder(guest_dir=os.path.join(REPO, "guest"), facts=facts, runner=AsyncProcessRunner())
+
+
+class TestLocalShareLocations(contracts.ShareLocationsContract):
+    @pytest.fixture
+    def subject(self) -> LocalShareLocations:
+        return LocalShareLocations()
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> str:
+        (tmp_path / "there").mkdir()
+        (tmp_path / "file").touch()
+        return str(tmp_path)
 
 
 class TestLocalHostOutbox(contracts.HostOutboxContract):

@@ -201,6 +201,16 @@ class TestFakeImageBuilder(contracts.ImageBuilderContract):
         return fakes.FakeImageBuilder()
 
 
+class TestFakeShareLocations(contracts.ShareLocationsContract):
+    @pytest.fixture
+    def subject(self, folder: str) -> fakes.FakeShareLocations:
+        return fakes.FakeShareLocations((folder, f"{folder}/there"), (f"{folder}/file",))
+
+    @pytest.fixture
+    def folder(self) -> str:
+        return "/home/jane"
+
+
 class TestFakeHostOutbox(contracts.HostOutboxContract):
     @pytest.fixture
     def subject(self) -> fakes.FakeHostOutbox:

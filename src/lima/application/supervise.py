@@ -18,6 +18,7 @@ from lima.application.connect_guest import ConnectGuest
 from lima.application.copy_to_host import CopyToHost
 from lima.application.forward_ports import ForwardPorts
 from lima.application.keep_report import ReportKeeper
+from lima.application.offer_mounts import OfferMounts
 from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
 from lima.application.serve_names import ServeNames
@@ -84,6 +85,7 @@ class Supervise:
     new_hypervisor: Callable[[], Hypervisor]
     answer_yq: AnswerYq
     names: ServeNames
+    mounts: OfferMounts
     copy_to_host: CopyToHost
     watch_log: WatchBootLog | None
     """With `--progress`."""
@@ -167,6 +169,7 @@ class Supervise:
             self._say(sentence)
         verdict = await self.probe.verdict(arch=config.arch, setting=config.qemu.accelerator)
         self._say(f"Accelerator: {verdict.accelerator} ({verdict.reason})")
+        self.mounts.begin(config)
         asks = await self.names.begin(name, config)
         instance_id = await self.write_seed(name, config, asks)
         boot = partial(self.boot, name, config, instance_id=instance_id, name_server=asks)

@@ -182,11 +182,13 @@ def supervise(
     log: EventSink,
     shows_log: bool = False,
 ) -> Supervise:
+    from lima.adapters.filesystem.share_locations import LocalShareLocations
     from lima.adapters.forwarding.forwarder import TunnelPortForwarder
     from lima.application.answer_yq import AnswerYq
     from lima.application.attend_agent import AttendAgent
     from lima.application.copy_to_host import CopyToHost
     from lima.application.forward_ports import ForwardPorts
+    from lima.application.offer_mounts import OfferMounts
     from lima.application.serve_names import ServeNames
     from lima.application.supervise import Supervise
     from lima.application.watch_boot_log import WatchBootLog
@@ -209,6 +211,7 @@ def supervise(
         new_hypervisor=new_hypervisor,
         answer_yq=AnswerYq(rewriter=rewriter, clock=the_clock, log=log),
         names=ServeNames(new_server=new_name_server, log=log),
+        mounts=OfferMounts(locations=LocalShareLocations(), log=log),
         copy_to_host=CopyToHost(outbox=outbox, log=log),
         watch_log=WatchBootLog(clock=the_clock, state=state) if shows_log else None,
         state=state,

@@ -15,6 +15,7 @@ from lima.application.connect_guest import ConnectGuest
 from lima.application.copy_to_host import CopyToHost
 from lima.application.find_disk_use import FindDiskUse
 from lima.application.forward_ports import ForwardPorts
+from lima.application.offer_mounts import OfferMounts
 from lima.application.plan_machine import PlanMachine
 from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
@@ -56,6 +57,7 @@ class Agent:
     additional: fakes.FakeDiskStore = field(default_factory=fakes.FakeDiskStore)
     yq: fakes.FakeFileRewriter = field(default_factory=fakes.FakeFileRewriter)
     outbox: fakes.FakeHostOutbox = field(default_factory=fakes.FakeHostOutbox)
+    locations: fakes.FakeShareLocations = field(default_factory=fakes.FakeShareLocations)
     shows_log: bool = False
     guest_agent: fakes.FakeGuestAgent = field(default_factory=fakes.FakeGuestAgent)
     forwarder: fakes.FakePortForwarder = field(default_factory=fakes.FakePortForwarder)
@@ -123,6 +125,7 @@ class Agent:
             ),
             probe=self.probe, progress=self.progress, new_hypervisor=self.hypervisor, state=self.state, log=self.log,
             names=ServeNames(new_server=self.name_server, log=self.log),
+            mounts=OfferMounts(locations=self.locations, log=self.log),
             answer_yq=AnswerYq(rewriter=self.yq, clock=self.clock, log=self.log),
             copy_to_host=CopyToHost(outbox=self.outbox, log=self.log),
             watch_log=WatchBootLog(clock=self.clock, state=self.state) if self.shows_log else None,

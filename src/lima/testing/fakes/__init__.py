@@ -20,6 +20,7 @@ from lima.testing.fakes.hosts import (
     FakePortAllocator,
     FakeProcessRunner,
     FakeProcessTable,
+    FakeShareLocations,
     FakeSshClient,
     FakeSshKeys,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "FakeProcessRunner",
     "FakeProcessTable",
     "FakeSeedWriter",
+    "FakeShareLocations",
     "FakeSshClient",
     "FakeSshKeys",
     "FakeSummaryCache",

@@ -244,3 +244,20 @@ class FakeHostOutbox(Failing):
         self._maybe_fail()
         if not path.startswith("/") or ".." in path.split("/") or not path.strip("/"):
             raise StorageError(f"`{path}` is not a path that a file may be copied to")
+
+
+class FakeShareLocations(Failing):
+    """Directories of a host that has these, and nothing else but the files `others`."""
+
+    def __init__(self, directories: tuple[str, ...] = (), others: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self.directories, self.others = set(directories), set(others)
+
+    def ensure(self, path: str) -> bool:
+        self._maybe_fail()
+        parents = {path[:index] for index, character in enumerate(path) if character == "/"}
+        if path in self.others or parents & self.others:
+            raise StorageError(f"`{path}` cannot be shared: not a directory")
+        missing = path not in self.directories
+        self.directories |= {path, *parents}
+        return missing
