@@ -33,6 +33,7 @@ from lima.adapters.system.processes import SystemProcessTable
 from lima.adapters.system.runner import AsyncProcessRunner
 from lima.adapters.templates.source import TemplateFiles
 from lima.adapters.terminal.dialogue import TerminalDialogue
+from lima.adapters.virtiofs.server import VirtiofsdServer
 from lima.adapters.yq.child import ChildRewriter
 from lima.adapters.yq.engine import YaqpyQuery
 from lima.entrypoints.cli.output import Log
@@ -61,6 +62,7 @@ from lima.ports.process_runner import ProcessRunner
 from lima.ports.processes import ProcessTable
 from lima.ports.seed_writer import SeedWriter
 from lima.ports.share_locations import ShareLocations
+from lima.ports.share_server import ShareServer
 from lima.ports.ssh_client import SshClient
 from lima.ports.ssh_keys import SshKeys
 from lima.ports.summary_cache import SummaryCache
@@ -96,6 +98,7 @@ PROCESS_TABLES: tuple[type[ProcessTable], ...] = (fakes.FakeProcessTable, System
 PROGRESS_SOURCES: tuple[type[GuestProgressSource], ...] = (fakes.FakeGuestProgressSource, SocketProgressSource)
 SEED_WRITERS: tuple[type[SeedWriter], ...] = (fakes.FakeSeedWriter, IsoSeedWriter)
 SHARE_LOCATIONS: tuple[type[ShareLocations], ...] = (fakes.FakeShareLocations, LocalShareLocations)
+SHARE_SERVERS: tuple[type[ShareServer], ...] = (fakes.FakeShareServer, VirtiofsdServer)
 SSH_CLIENTS: tuple[type[SshClient], ...] = (fakes.FakeSshClient, OpensshClient)
 SSH_KEYS: tuple[type[SshKeys], ...] = (fakes.FakeSshKeys, OpensshKeys)
 SUMMARY_CACHES: tuple[type[SummaryCache], ...] = (fakes.FakeSummaryCache, FileSummaryCache)

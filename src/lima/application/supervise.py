@@ -22,6 +22,7 @@ from lima.application.offer_mounts import OfferMounts
 from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
 from lima.application.serve_names import ServeNames
+from lima.application.serve_shares import ServeShares
 from lima.application.watch_boot_log import WatchBootLog
 from lima.application.write_seed import WriteSeed
 from lima.domain.boot_facts import decode_boot_facts
@@ -86,6 +87,7 @@ class Supervise:
     answer_yq: AnswerYq
     names: ServeNames
     mounts: OfferMounts
+    shares: ServeShares
     copy_to_host: CopyToHost
     watch_log: WatchBootLog | None
     """With `--progress`."""
@@ -100,6 +102,7 @@ class Supervise:
             self._say(error.message, Level.ERROR)
             tail = error.log_tail if isinstance(error, LaunchFailedError) else ()
             self._release_disks(name)
+            await self.shares.end(name)
             self.state.exiting(errors=(error.message, *tail), hint=error.hint)
             return 1
         finally:
@@ -124,6 +127,7 @@ class Supervise:
             asyncio.ensure_future(self._yq_steps(life)),
             *([asyncio.ensure_future(self.watch_log(transport, life.provisioned))] if self.watch_log else []),
             asyncio.ensure_future(self._guest_events(life)),
+            asyncio.ensure_future(self.shares.watch(name, guest.hypervisor.wait)),
             asyncio.ensure_future(self.forward(config, transport, life.door, ssh_port=guest.facts.ssh_port)),
         ]
         if not config.plain:
@@ -160,6 +164,7 @@ class Supervise:
             )
         self._say(f"Attached to the running guest (pid {process.pid})")
         await self.names.resume(name, config, facts.name_server)
+        self.shares.resume(name)
         return BootedGuest(hypervisor=hypervisor, facts=facts, process=process)
 
     async def _boot(self, name: str, config: InstanceConfig) -> BootedGuest:
@@ -172,7 +177,8 @@ class Supervise:
         self.mounts.begin(config)
         asks = await self.names.begin(name, config)
         instance_id = await self.write_seed(name, config, asks)
-        boot = partial(self.boot, name, config, instance_id=instance_id, name_server=asks)
+        shares = partial(self.shares.begin, name, config)
+        boot = partial(self.boot, name, config, instance_id=instance_id, prepare=shares, name_server=asks)
         if verdict.accelerator == "tcg" or verdict.source == "setting":
             return await boot(verdict=verdict)
         try:
@@ -302,6 +308,7 @@ class Supervise:
     async def _forget(self, name: str, life: _Life) -> None:
         with contextlib.suppress(TransportError):
             await life.transport.close()
+        await self.shares.end(name)
         for file in (FileName.DRIVER_FACTS, FileName.BOOT_FACTS, FileName.GA_SSH_SOCK):
             self.store.remove(name, file)
         self._release_disks(name)

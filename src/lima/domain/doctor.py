@@ -65,6 +65,7 @@ _PACKAGES: dict[str, dict[PackageManager, str]] = {
         PackageManager.APK: "shadow-uidmap",
     },
     "ensurepip": dict.fromkeys(PackageManager, "python3") | {PackageManager.APT: "python3-venv"},
+    "virtiofsd": dict.fromkeys(PackageManager, "virtiofsd"),
     "debian-archive-keyring.gpg": dict.fromkeys(PackageManager, "debian-archive-keyring"),
 }
 _SAME = {"ssh-keygen": "ssh", "apt-get": "dpkg-deb"}

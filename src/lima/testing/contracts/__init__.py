@@ -16,6 +16,7 @@ from lima.testing.contracts.hosts import (
     ClockContract,
     ProcessRunnerContract,
     ProcessTableContract,
+    ShareServerContract,
 )
 from lima.testing.contracts.images import DiskToolContract, FileStoreContract, ImageStoreContract
 from lima.testing.contracts.instances import InstanceStoreContract
@@ -62,6 +63,7 @@ __all__ = [
     "ProcessTableContract",
     "SeedWriterContract",
     "ShareLocationsContract",
+    "ShareServerContract",
     "SshClientContract",
     "SshKeysContract",
     "SummaryCacheContract",

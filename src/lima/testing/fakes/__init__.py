@@ -21,6 +21,7 @@ from lima.testing.fakes.hosts import (
     FakeProcessRunner,
     FakeProcessTable,
     FakeShareLocations,
+    FakeShareServer,
     FakeSshClient,
     FakeSshKeys,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "FakeProcessTable",
     "FakeSeedWriter",
     "FakeShareLocations",
+    "FakeShareServer",
     "FakeSshClient",
     "FakeSshKeys",
     "FakeSummaryCache",
