@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 
-from lima.domain.doctor import PackageManager, install_command
+from lima.domain.doctor import VIRTIOFSD_PLACES, PackageManager, install_command
 from lima.domain.host import Tool, ToolReport
 from lima.domain.machine import QEMU_NAMES, Arch
 
@@ -79,7 +79,7 @@ def _mount_tools() -> tuple[Tool, ...]:
     """Only for `mountType: virtiofs`, and only where there is such a thing."""
     if not sys.platform.startswith("linux"):
         return ()
-    path = next((path for path in VIRTIOFSD if os.access(path, os.X_OK)), "")
+    path = next((path for path in VIRTIOFSD_PLACES if os.access(path, os.X_OK)), "")
     return (Tool(name="virtiofsd", needed_for="mounts of type virtiofs", path=path, required=False),)
 
 

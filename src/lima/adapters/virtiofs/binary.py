@@ -4,17 +4,9 @@ import json
 import os
 from dataclasses import dataclass
 
+from lima.domain.doctor import VIRTIOFSD_PLACES
 from lima.domain.errors import MissingToolError
 
-FALLBACKS = (
-    "/usr/libexec/virtiofsd",  # Debian 13, Fedora, openSUSE
-    "/usr/lib/virtiofsd",  # Arch
-    "/usr/lib/qemu/virtiofsd",  # Debian 12, with QEMU itself; Ubuntu 22.04
-    "/usr/libexec/qemu/virtiofsd",
-    "/usr/bin/virtiofsd",
-    "/usr/local/libexec/virtiofsd",
-    "/usr/local/bin/virtiofsd",
-)
 MAX_DESCRIPTION = 65536
 
 
@@ -44,7 +36,7 @@ class Virtiofsd:
 
 
 def find_virtiofsd(
-    *, home: str, qemu: str, fallbacks: tuple[str, ...] = FALLBACKS, system: str = "/usr/share/qemu/vhost-user"
+    *, home: str, qemu: str, fallbacks: tuple[str, ...] = VIRTIOFSD_PLACES, system: str = "/usr/share/qemu/vhost-user"
 ) -> str:
     """The path of the program: where a vhost-user description says so, else in the usual places.
 
