@@ -8,7 +8,7 @@ from lima.domain.errors import DiskNotFoundError, WrongStateError
 from lima.domain.host import HostFacts
 from lima.domain.instance import FileName, quote
 from lima.domain.machine_spec import DirectBoot, DiskFormat, DiskSpec, Firmware, MachineSpec, audio_device
-from lima.domain.mount_plan import shares
+from lima.domain.mount_devices import shares
 from lima.domain.networks import mac_address
 from lima.ports.disk_store import DiskStore
 from lima.ports.image_store import DiskTool

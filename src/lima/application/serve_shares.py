@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from lima.application.agent_state import AgentState
 from lima.domain.config import InstanceConfig
 from lima.domain.instance import FileName
-from lima.domain.mount_plan import VIRTIOFS, virtiofs_socket
+from lima.domain.mount_devices import virtiofs_socket
+from lima.domain.mount_plan import VIRTIOFS
 from lima.domain.progress import Level, Note
 from lima.domain.share_facts import ShareFacts, decode_share_facts, encode_share_facts, share_facts
 from lima.ports.events import EventSink

@@ -16,7 +16,7 @@ from lima.domain.errors import TemplateInvalidError
 from lima.domain.hostnames import NameServerPorts
 from lima.domain.instance import FileName, hostname
 from lima.domain.machine_spec import AGENT_PORT_NAME
-from lima.domain.mount_plan import fstab, fstab_line
+from lima.domain.mount_devices import fstab, fstab_line
 from lima.domain.shellwords import quote_word
 
 GATEWAY = "192.168.5.2"

@@ -160,7 +160,7 @@ class InstanceConfig(Value):
     ssh: Ssh = Ssh()
     containerd: Containerd = Containerd()
     additional_disks: tuple[AdditionalDisk, ...] = ()
-    mounts: MountPlan = field(default_factory=MountPlan)
+    mounts: MountPlan = MountPlan()
     legacy_bios: bool = False
     firmware_images: tuple[FirmwareImage, ...] = ()
     display: str = "none"

@@ -1,19 +1,17 @@
-"""What a guest mounts of its host, and how: the type and why it was chosen, and every mount in its order.
+"""What a guest mounts of its host: the type and why it was chosen, and every mount in its order. Light: `list` meets it.
 
-A further type is a name in `HANDLED`, its options in `HostMount`, and whatever `shares` and `fstab` have to say of it.
+A further type is a name in `HANDLED`, its options in `HostMount`, and what `mount_devices` has to say of it.
 """
 
-import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from lima.domain.host import HostFacts
 from lima.domain.instance import quote
 from lima.domain.machine import HostOS
-from lima.domain.machine_spec import NinePShare, VirtiofsShare
 from lima.domain.mounts import DEFAULT_QUEUE_SIZE, clean_path, is_within
 from lima.domain.sizes import parse_size
 from lima.domain.template import Mount, NineP, Template, Virtiofs
+from lima.domain.values import Value
 from lima.domain.versions import at_least
 
 NINEP, VIRTIOFS, REVERSE_SSHFS = "9p", "virtiofs", "reverse-sshfs"
@@ -21,16 +19,14 @@ HANDLED = (NINEP, VIRTIOFS)
 """Types that this version can mount."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MountChoice:
+class MountChoice(Value):
     """A type of mount, and the reason in a few words."""
 
     type: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NinePOptions:
+class NinePOptions(Value):
     """`mounts[].9p`, filled. `msize` in bytes."""
 
     security_model: str = "none"
@@ -39,16 +35,15 @@ class NinePOptions:
     cache: str = "mmap"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostMount:
-    """One directory of the host in the guest. `location` (host) and `mount_point` (guest) are absolute and clean; `tag`
-    is how the guest finds it."""
+class HostMount(Value):
+    """One directory of the host in the guest. `location` (host) and `mount_point` (guest) are absolute and clean; `given`
+    is the mount point as the template has it."""
 
     location: str
     mount_point: str
-    tag: str
+    given: str = ""
     writable: bool = False
-    ninep: NinePOptions = field(default_factory=NinePOptions)
+    ninep: NinePOptions = NinePOptions()
     queue_size: int = DEFAULT_QUEUE_SIZE
 
     def __str__(self) -> str:
@@ -56,8 +51,7 @@ class HostMount:
         return f"{quote(self.location)} on {quote(self.mount_point)} ({mode})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MountPlan:
+class MountPlan(Value):
     """Every mount, those that others lie below first."""
 
     type: str = ""
@@ -65,12 +59,6 @@ class MountPlan:
     mounts: tuple[HostMount, ...] = ()
     warnings: tuple[str, ...] = ()
     """What is done all the same, and may be regretted."""
-
-
-def mount_tag(mount: Mount) -> str:
-    """Source: reference, runtime §0.5."""
-    named = f"{mount.location}:{mount.mount_point}"
-    return "lima-" + hashlib.sha256(named.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def choose_mount_type(filled: Template, *, creating_version: str | None, facts: HostFacts) -> MountChoice:
@@ -103,7 +91,7 @@ def _planned(mount: Mount) -> HostMount:
     return HostMount(
         location=mount.location or "",
         mount_point=clean_path(mount.mount_point or ""),
-        tag=mount_tag(mount),
+        given=mount.mount_point or "",
         writable=bool(mount.writable),
         ninep=NinePOptions(
             security_model=ninep.security_model or "",
@@ -113,66 +101,6 @@ def _planned(mount: Mount) -> HostMount:
         ),
         queue_size=(mount.virtiofs or Virtiofs()).queue_size or DEFAULT_QUEUE_SIZE,
     )
-
-
-# --- at the hypervisor -----------------------------------------------------------------------------------------------
-
-
-def shares(plan: MountPlan, directory: str) -> tuple[NinePShare | VirtiofsShare, ...]:
-    """What the hypervisor is asked for; sockets lie in the instance's `directory`."""
-    if plan.type == VIRTIOFS:
-        return tuple(
-            VirtiofsShare(tag=mount.tag, socket=virtiofs_socket(directory, index), queue_size=mount.queue_size)
-            for index, mount in enumerate(plan.mounts)
-        )
-    if plan.type == NINEP:
-        return tuple(
-            NinePShare(
-                tag=mount.tag,
-                path=mount.location,
-                security_model=mount.ninep.security_model,
-                read_only=not mount.writable,
-            )
-            for mount in plan.mounts
-        )
-    return ()
-
-
-def virtiofs_socket(directory: str, index: int) -> str:
-    """Source: reference, runtime §3.8."""
-    return f"{directory}/virtiofsd-{index}.sock"
-
-
-# --- in the guest ----------------------------------------------------------------------------------------------------
-
-
-def fstab(plan: MountPlan) -> tuple[tuple[str, ...], ...]:
-    """The six fields of each line, nothing escaped; of the types that a guest mounts by itself.
-
-    Source: reference, runtime §10.3 and §10.4.
-    """
-    if plan.type not in (NINEP, VIRTIOFS):
-        return ()
-    return tuple(
-        (mount.tag, mount.mount_point, plan.type, ",".join(_options(mount, plan.type)), "0", "0")
-        for mount in plan.mounts
-    )
-
-
-def _options(mount: HostMount, mount_type: str) -> Iterator[str]:
-    yield "rw" if mount.writable else "ro"
-    if mount_type == NINEP:
-        ninep = mount.ninep
-        yield from ("trans=virtio", f"version={ninep.protocol_version}", f"msize={ninep.msize}", f"cache={ninep.cache}")
-    yield "nofail"
-
-
-def fstab_line(fields: tuple[str, ...]) -> str:
-    """As fstab(5) and /proc/mounts write them: what would end a field is octal."""
-    return "\t".join(field.translate(_FSTAB) for field in fields) + "\n"
-
-
-_FSTAB = {ord(character): f"\\{ord(character):03o}" for character in " \t\n\\#"}
 
 
 def _warnings(mounts: list[HostMount], mount_type: str, facts: HostFacts) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """Which mounts a guest gets, of which type and why. Source: reference, config §4.8, runtime §3.8 and §10."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,20 +11,12 @@ from lima.domain.host import HostFacts
 from lima.domain.host_paths import PathKind, PathState
 from lima.domain.machine import HostOS
 from lima.domain.machine_spec import NinePShare, VirtiofsShare
-from lima.domain.mount_plan import (
-    HostMount,
-    MountPlan,
-    choose_mount_type,
-    fstab,
-    fstab_line,
-    mount_tag,
-    shares,
-)
-from lima.domain.template import Mount
+from lima.domain.mount_devices import fstab, fstab_line, mount_tag, shares
+from lima.domain.mount_plan import HostMount, MountPlan, choose_mount_type
 from tests.resolving import IMAGE, VERSION, resolved, template
 from tests.strategies import JANE
 
-ROOT = replace(JANE, user="root", uid=0, is_root=True, home="/root", lima_home="/root/.lima")
+ROOT = JANE.but(user="root", uid=0, is_root=True, home="/root", lima_home="/root/.lima")
 
 
 def plan(mounts: list[dict[str, Any]], facts: HostFacts = JANE, **data: Any) -> MountPlan:
@@ -56,7 +47,7 @@ def refused(mounts: list[dict[str, Any]], **data: Any) -> list[str]:
 def test_the_choice_and_its_reason(
     data: dict[str, Any], version: str | None, host_os: HostOS, chosen: str, reason: str
 ) -> None:
-    choice = choose_mount_type(template(data), creating_version=version, facts=replace(JANE, os=host_os))
+    choice = choose_mount_type(template(data), creating_version=version, facts=JANE.but(os=host_os))
     assert (choice.type, choice.reason) == (chosen, reason)
 
 
@@ -96,7 +87,7 @@ def test_home_defaults_and_options() -> None:
 
 
 def test_tags_are_upstreams() -> None:
-    assert mount_tag(Mount(location="/home/jane", mount_point="/home/jane")) == "lima-67e1a102871488a2"
+    assert mount_tag(HostMount(location="/home/jane", mount_point="/home/jane")) == "lima-67e1a102871488a2"
 
 
 def test_what_others_lie_below_is_mounted_first_and_else_the_order_stays() -> None:
@@ -263,7 +254,7 @@ def test_a_location_that_is_a_file_is_refused_and_a_missing_one_is_not() -> None
 
 def test_the_lines_of_fstab() -> None:
     mounts = [{"location": "/a"}, {"location": "/b", "mountPoint": "/my files", "writable": True}]
-    tags = [mount.tag for mount in plan(mounts).mounts]
+    tags = [mount_tag(mount) for mount in plan(mounts).mounts]
     assert [fstab_line(entry) for entry in fstab(plan(mounts))] == [
         f"{tags[0]}\t/a\t9p\tro,trans=virtio,version=9p2000.L,msize=131072,cache=fscache,nofail\t0\t0\n",
         f"{tags[1]}\t/my\\040files\t9p\trw,trans=virtio,version=9p2000.L,msize=131072,cache=mmap,nofail\t0\t0\n",
@@ -272,7 +263,7 @@ def test_the_lines_of_fstab() -> None:
         ("virtiofs", "ro,nofail"),
         ("virtiofs", "rw,nofail"),
     ]
-    assert fstab(MountPlan(type="another", mounts=(HostMount(location="/a", mount_point="/a", tag="t"),))) == ()
+    assert fstab(MountPlan(type="another", mounts=(HostMount(location="/a", mount_point="/a"),))) == ()
 
 
 @given(st.lists(st.text(alphabet=st.characters(exclude_categories=["Cc", "Cs"]), min_size=1), min_size=6, max_size=6))
