@@ -15,6 +15,11 @@ need openssl openssl
 need rsync rsync
 need zsh zsh
 need fish fish
+virtiofsd=
+for place in /usr/libexec/virtiofsd /usr/lib/virtiofsd /usr/lib/qemu/virtiofsd; do
+	[ ! -x "$place" ] || virtiofsd=$place
+done
+[ -n "$virtiofsd" ] || missing="$missing virtiofsd"
 if [ "${2:-}" = all ]; then
 	need ansible-playbook ansible-core
 	need mcopy mtools

@@ -10,6 +10,7 @@ from lima.adapters.dns.upstreams import DirectUpstreams
 from lima.adapters.filesystem.disks import FilesystemDiskStore
 from lima.adapters.filesystem.instances import FilesystemInstanceStore
 from lima.adapters.filesystem.outbox import LocalHostOutbox
+from lima.adapters.filesystem.share_locations import LocalShareLocations
 from lima.adapters.filesystem.summaries import FileSummaryCache
 from lima.adapters.forwarding.forwarder import TunnelPortForwarder
 from lima.adapters.forwarding.over_ssh import SshPortForwarder
@@ -34,6 +35,7 @@ from lima.adapters.system.processes import SystemProcessTable
 from lima.adapters.system.runner import AsyncProcessRunner
 from lima.adapters.templates.source import TemplateFiles
 from lima.adapters.terminal.dialogue import TerminalDialogue
+from lima.adapters.virtiofs.server import VirtiofsdServer
 from lima.adapters.yq.child import ChildRewriter
 from lima.adapters.yq.engine import YaqpyQuery
 from lima.entrypoints.cli.output import Log
@@ -61,6 +63,8 @@ from lima.ports.port_forwarder import PortForwarder
 from lima.ports.process_runner import ProcessRunner
 from lima.ports.processes import ProcessTable
 from lima.ports.seed_writer import SeedWriter
+from lima.ports.share_locations import ShareLocations
+from lima.ports.share_server import ShareServer
 from lima.ports.ssh_client import SshClient
 from lima.ports.ssh_keys import SshKeys
 from lima.ports.summary_cache import SummaryCache
@@ -100,6 +104,8 @@ PROCESS_RUNNERS: tuple[type[ProcessRunner], ...] = (fakes.FakeProcessRunner, Asy
 PROCESS_TABLES: tuple[type[ProcessTable], ...] = (fakes.FakeProcessTable, SystemProcessTable)
 PROGRESS_SOURCES: tuple[type[GuestProgressSource], ...] = (fakes.FakeGuestProgressSource, SocketProgressSource)
 SEED_WRITERS: tuple[type[SeedWriter], ...] = (fakes.FakeSeedWriter, IsoSeedWriter)
+SHARE_LOCATIONS: tuple[type[ShareLocations], ...] = (fakes.FakeShareLocations, LocalShareLocations)
+SHARE_SERVERS: tuple[type[ShareServer], ...] = (fakes.FakeShareServer, VirtiofsdServer)
 SSH_CLIENTS: tuple[type[SshClient], ...] = (fakes.FakeSshClient, OpensshClient)
 SSH_KEYS: tuple[type[SshKeys], ...] = (fakes.FakeSshKeys, OpensshKeys)
 SUMMARY_CACHES: tuple[type[SummaryCache], ...] = (fakes.FakeSummaryCache, FileSummaryCache)

@@ -30,6 +30,7 @@ from lima.adapters.filesystem.disks import FilesystemDiskStore
 from lima.adapters.filesystem.host_files import LocalHostFiles
 from lima.adapters.filesystem.instances import FilesystemInstanceStore
 from lima.adapters.filesystem.outbox import LocalHostOutbox
+from lima.adapters.filesystem.share_locations import LocalShareLocations
 from lima.adapters.filesystem.summaries import FileSummaryCache
 from lima.adapters.gotemplate.engine import GotplTemplates
 from lima.adapters.hostagent.client import SocketHostAgentClient
@@ -52,12 +53,15 @@ from lima.adapters.system.processes import SystemProcessTable
 from lima.adapters.system.runner import AsyncProcessRunner
 from lima.adapters.templates.github import Answer
 from lima.adapters.templates.source import Reach, TemplateFiles
+from lima.adapters.virtiofs.binary import find_virtiofsd
+from lima.adapters.virtiofs.server import VirtiofsdServer
 from lima.adapters.yq.child import ChildRewriter
 from lima.adapters.yq.engine import YaqpyQuery
 from lima.domain.cidata import Seed, SeedFile
 from lima.domain.errors import (
     HostKeyMismatchError,
     LaunchFailedError,
+    MissingToolError,
     PortTakenError,
     RemoteCommandError,
     StorageError,
@@ -73,6 +77,7 @@ from lima.domain.record import Summary
 from lima.entrypoints.cli.globals import GlobalOptions
 from lima.entrypoints.cli.output import Log
 from lima.entrypoints.cli.progress import TerminalProgress
+from lima.ports.share_server import ServedDirectory
 from lima.testing import contracts, fakes
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -637,6 +642,42 @@ class TestBootstrapBuilder(contracts.ImageBuilderContract):
     @pytest.fixture
     def subject(self, facts: HostFacts) -> BootstrapBuilder:
         return BootstrapBuilder(guest_dir=os.path.join(REPO, "guest"), facts=facts, runner=AsyncProcessRunner())
+
+
+def why_no_virtiofsd() -> str:
+    """Why nothing can be served here; empty where it can."""
+    try:
+        find_virtiofsd(home="/nonexistent", qemu="/usr/bin/qemu")
+    except MissingToolError as error:
+        return error.message
+    namespace = ("unshare", "--user", "--mount", "true")
+    return subprocess.run(namespace, capture_output=True, text=True, check=False).stderr.strip()
+
+
+@pytest.mark.skipif(why_no_virtiofsd() != "", reason=why_no_virtiofsd())
+class TestVirtiofsdServer(contracts.ShareServerContract):
+    @pytest.fixture
+    def subject(self, facts: HostFacts) -> VirtiofsdServer:
+        return VirtiofsdServer(facts=facts, runner=AsyncProcessRunner(), processes=SystemProcessTable())
+
+    @pytest.fixture
+    def directory(self, tmp_path) -> ServedDirectory:
+        (tmp_path / "my, files").mkdir()
+        return ServedDirectory(
+            location=str(tmp_path / "my, files"), socket=str(tmp_path / "s"), log=str(tmp_path / "log"), guest_uid=1000
+        )
+
+
+class TestLocalShareLocations(contracts.ShareLocationsContract):
+    @pytest.fixture
+    def subject(self) -> LocalShareLocations:
+        return LocalShareLocations()
+
+    @pytest.fixture
+    def folder(self, tmp_path) -> str:
+        (tmp_path / "there").mkdir()
+        (tmp_path / "file").touch()
+        return str(tmp_path)
 
 
 class TestLocalHostOutbox(contracts.HostOutboxContract):

@@ -8,6 +8,7 @@ from lima.domain.errors import DownloadError
 from lima.domain.image import DiskInfo, FileRef, ImageRef
 from lima.domain.machine import Arch
 from lima.domain.machine_spec import MachineSpec
+from lima.ports.share_server import ServedDirectory
 from lima.testing import contracts, fakes
 from lima.testing.contracts.templates import content_of
 
@@ -209,6 +210,26 @@ class TestFakeImageBuilder(contracts.ImageBuilderContract):
     @pytest.fixture
     def subject(self) -> fakes.FakeImageBuilder:
         return fakes.FakeImageBuilder()
+
+
+class TestFakeShareServer(contracts.ShareServerContract):
+    @pytest.fixture
+    def subject(self) -> fakes.FakeShareServer:
+        return fakes.FakeShareServer()
+
+    @pytest.fixture
+    def directory(self) -> ServedDirectory:
+        return ServedDirectory(location="/a", socket="/i/virtiofsd-0.sock", log="/i/virtiofsd-0.log", guest_uid=1000)
+
+
+class TestFakeShareLocations(contracts.ShareLocationsContract):
+    @pytest.fixture
+    def subject(self, folder: str) -> fakes.FakeShareLocations:
+        return fakes.FakeShareLocations((folder, f"{folder}/there"), (f"{folder}/file",))
+
+    @pytest.fixture
+    def folder(self) -> str:
+        return "/home/jane"
 
 
 class TestFakeHostOutbox(contracts.HostOutboxContract):

@@ -36,6 +36,8 @@ class AgentState:
     phase: str = "starting"
     waiting_for: str = ""
     errors: list[str] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+    """Those of the errors that came while the guest ran, or booted."""
     ssh_port: int = 0
     agent_running: bool = False
     agent_was_seen: bool = False
@@ -76,22 +78,37 @@ class AgentState:
 
     def ready(self, errors: tuple[str, ...]) -> None:
         """READY, or degraded where there are errors."""
-        self.phase = "degraded" if errors else "running"
         self.waiting_for = ""
-        self.errors = list(errors)
+        self.errors = [*errors, *self.troubles]
+        self._judge()
+
+    def _judge(self) -> None:
+        """What the errors make of a guest that is ready."""
+        self.phase = "degraded" if self.errors else "running"
         self.events.publish(
-            AgentStatus(running=True, degraded=bool(errors), errors=errors, ssh_local_port=self.ssh_port)
+            AgentStatus(
+                running=True,
+                degraded=bool(self.errors),
+                errors=tuple(self.errors),
+                ssh_local_port=self.ssh_port,
+            )
         )
 
     def trouble(self, sentence: str) -> None:
         """Something is wrong with a guest that goes on running."""
-        if sentence not in self.errors:
+        if sentence not in self.troubles:
+            self.troubles.append(sentence)
             self.errors.append(sentence)
+            if self.phase == "running":
+                self._judge()
 
     def recovered(self, sentence: str) -> None:
         """It is no longer wrong."""
-        if sentence in self.errors:
+        if sentence in self.troubles:
+            self.troubles.remove(sentence)
             self.errors.remove(sentence)
+            if self.phase == "degraded":
+                self._judge()
 
     def agent_answers(self, ports: tuple[GuestPort, ...]) -> None:
         """The guest agent is connected, and says what listens."""

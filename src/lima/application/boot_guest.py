@@ -1,6 +1,6 @@
 """Bring a guest to execution: under the proven accelerator, with an ssh port that can be bound."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from lima.application.plan_machine import PlanMachine
@@ -46,8 +46,10 @@ class BootGuest:
         *,
         instance_id: str,
         verdict: AcceleratorVerdict,
+        prepare: Callable[[], Awaitable[None]],
         name_server: NameServerPorts | None = None,
     ) -> BootedGuest:
+        """`prepare` is called before each start of a hypervisor, which may take more than one."""
         self.store.remove(name, FileName.SERIAL_LOG)
         for attempt in range(1, PORT_TRIES + 1):
             port = config.ssh.local_port or self.ports.free_tcp_port()
@@ -62,6 +64,7 @@ class BootGuest:
                 name_server=name_server,
             )
             self.store.write(name, FileName.BOOT_FACTS, encode_boot_facts(facts), mode=0o600)
+            await prepare()
             try:
                 process = await hypervisor.start(machine)
             except PortTakenError:

@@ -8,6 +8,7 @@ from lima.domain.errors import DiskNotFoundError, WrongStateError
 from lima.domain.host import HostFacts
 from lima.domain.instance import FileName, quote
 from lima.domain.machine_spec import DirectBoot, DiskFormat, DiskSpec, Firmware, MachineSpec, audio_device
+from lima.domain.mount_devices import shares
 from lima.domain.networks import mac_address
 from lima.ports.disk_store import DiskStore
 from lima.ports.image_store import DiskTool
@@ -41,6 +42,7 @@ class PlanMachine:
             iso=self._path(name, FileName.ISO),
             additional_disks=tuple([await self._additional(disk.name) for disk in config.additional_disks]),
             seed_iso=self._path(name, FileName.CIDATA_ISO),
+            shares=shares(config.mounts, directory),
             direct_boot=self._direct_boot(name),
             firmware=Firmware(legacy_bios=config.legacy_bios, code=self._path(name, FileName.EFI_CODE)),
             display=config.display,

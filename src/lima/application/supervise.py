@@ -18,9 +18,11 @@ from lima.application.connect_guest import ConnectGuest
 from lima.application.copy_to_host import CopyToHost
 from lima.application.forward_ports import ForwardPorts
 from lima.application.keep_report import ReportKeeper
+from lima.application.offer_mounts import OfferMounts
 from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
 from lima.application.serve_names import ServeNames
+from lima.application.serve_shares import ServeShares
 from lima.application.share_ssh_agent import ShareSshAgent
 from lima.application.watch_boot_log import WatchBootLog
 from lima.application.write_seed import WriteSeed
@@ -86,6 +88,8 @@ class Supervise:
     new_hypervisor: Callable[[], Hypervisor]
     answer_yq: AnswerYq
     names: ServeNames
+    mounts: OfferMounts
+    shares: ServeShares
     copy_to_host: CopyToHost
     share_ssh_agent: ShareSshAgent
     watch_log: WatchBootLog | None
@@ -101,6 +105,7 @@ class Supervise:
             self._say(error.message, Level.ERROR)
             tail = error.log_tail if isinstance(error, LaunchFailedError) else ()
             self._release_disks(name)
+            await self.shares.end(name)
             self.state.exiting(errors=(error.message, *tail), hint=error.hint)
             return 1
         finally:
@@ -127,6 +132,7 @@ class Supervise:
             asyncio.ensure_future(self._yq_steps(life)),
             *([asyncio.ensure_future(self.watch_log(transport, life.provisioned))] if self.watch_log else []),
             asyncio.ensure_future(self._guest_events(life)),
+            asyncio.ensure_future(self.shares.watch(name, guest.hypervisor.wait)),
             asyncio.ensure_future(self.forward(config, transport, life.door, ssh_port=guest.facts.ssh_port)),
         ]
         if not config.plain:
@@ -163,6 +169,7 @@ class Supervise:
             )
         self._say(f"Attached to the running guest (pid {process.pid})")
         await self.names.resume(name, config, facts.name_server)
+        self.shares.resume(name)
         return BootedGuest(hypervisor=hypervisor, facts=facts, process=process)
 
     async def _boot(self, name: str, config: InstanceConfig) -> BootedGuest:
@@ -172,9 +179,11 @@ class Supervise:
             self._say(sentence)
         verdict = await self.probe.verdict(arch=config.arch, setting=config.qemu.accelerator)
         self._say(f"Accelerator: {verdict.accelerator} ({verdict.reason})")
+        self.mounts.begin(config)
         asks = await self.names.begin(name, config)
         instance_id = await self.write_seed(name, config, asks)
-        boot = partial(self.boot, name, config, instance_id=instance_id, name_server=asks)
+        shares = partial(self.shares.begin, name, config)
+        boot = partial(self.boot, name, config, instance_id=instance_id, prepare=shares, name_server=asks)
         if verdict.accelerator == "tcg" or verdict.source == "setting":
             return await boot(verdict=verdict)
         try:
@@ -312,6 +321,7 @@ class Supervise:
     async def _forget(self, name: str, life: _Life) -> None:
         with contextlib.suppress(TransportError):
             await life.transport.close()
+        await self.shares.end(name)
         for file in (FileName.DRIVER_FACTS, FileName.BOOT_FACTS, FileName.GA_SSH_SOCK):
             self.store.remove(name, file)
         self._release_disks(name)

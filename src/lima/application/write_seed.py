@@ -44,6 +44,9 @@ class WriteSeed:
             proxies=guest_proxies(config.env, dict(self.facts.environment) if config.propagate_proxy_env else {}),
             guest_agent=b"" if config.plain else self.guest_agent(config),
             name_server=name_server,
+            host_home_mount_point=next(
+                (mount.mount_point for mount in config.mounts.mounts if mount.location == self.facts.home), ""
+            ),
         )
         seed = render_seed(request, self.boot_scripts())
         self.writer.write(seed, f"{self.store.directory(name)}/{FileName.CIDATA_ISO}")

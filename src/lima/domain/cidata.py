@@ -16,6 +16,7 @@ from lima.domain.errors import TemplateInvalidError
 from lima.domain.hostnames import NameServerPorts
 from lima.domain.instance import FileName, hostname
 from lima.domain.machine_spec import AGENT_PORT_NAME
+from lima.domain.mount_devices import fstab, fstab_line
 from lima.domain.shellwords import quote_word
 
 GATEWAY = "192.168.5.2"
@@ -23,6 +24,8 @@ SLIRP_DNS = "192.168.5.3"
 GUEST_IP = "192.168.5.15"
 MOUNT_POINT = "/mnt/lima-cidata"
 GUEST_AGENT = "lima-guestagent"
+MOUNTS_FILE = "mounts.fstab"
+"""Ours, in the format of fstab(5): all that the guest is to mount by itself."""
 PER_BOOT_SCRIPT = "/var/lib/cloud/scripts/per-boot/00-lima.boot.sh"
 PER_BOOT = f"""\
 #!/bin/sh
@@ -84,7 +87,8 @@ class SeedRequest:
 
     `proxies` are pairs for the guest's environment; `nerdctl_archive` is the absolute path of a file and `guest_agent`
     an executable's content, both empty where there is none to give. `name_server`: where the host agent answers
-    questions for addresses, None where it does not.
+    questions for addresses, None where it does not. `host_home_mount_point`: where the guest has the home directory of the
+    host's user, empty where it has not.
     """
 
     name: str
@@ -97,6 +101,7 @@ class SeedRequest:
     nerdctl_archive: str = ""
     guest_agent: bytes = b""
     name_server: NameServerPorts | None = None
+    host_home_mount_point: str = ""
     debug: bool = False
 
 
@@ -128,6 +133,7 @@ def _files(request: SeedRequest, boot_scripts: Mapping[str, bytes], *, instance_
         "lima.env": _lines(_lima_env(request, instance_id)),
         "param.env": _lines((f"PARAM_{key}", value) for key, value in sorted(config.param)),
         "etc_environment": "#LIMA-START\n" + _lines(environment) + "#LIMA-END\n",
+        MOUNTS_FILE: "".join(map(fstab_line, fstab(config.mounts))),
         "ssh_authorized_keys": "".join(f"{key}\n" for key in request.authorized_keys),
     }
     files = [SeedFile(path=path, content=content.encode()) for path, content in text.items()]
@@ -168,6 +174,9 @@ def _user_data(request: SeedRequest) -> dict[str, Any]:
     data: dict[str, Any] = {"growpart": {"mode": "auto", "devices": ["/"]}}
     if config.upgrade_packages:
         data |= {"package_update": True, "package_upgrade": True, "package_reboot_if_required": True}
+    # cloud-init writes these into fstab as they are; `05-lima-mounts.sh` mounts those that would not survive it
+    if plain := [list(entry) for entry in fstab(config.mounts) if fstab_line(entry) == "\t".join(entry) + "\n"]:
+        data["mounts"] = plain
     if config.timezone:
         data["timezone"] = config.timezone
     data["users"] = [
@@ -229,9 +238,10 @@ def _lima_env(request: SeedRequest, instance_id: str) -> list[tuple[str, str]]:
         ("COMMENT", user.comment),
         ("HOME", user.home),
         ("SHELL", user.shell),
-        ("HOSTHOME_MOUNTPOINT", ""),
-        ("MOUNTS", "0"),
-        ("MOUNTTYPE", ""),
+        ("HOSTHOME_MOUNTPOINT", request.host_home_mount_point),
+        ("MOUNTS", str(len(config.mounts.mounts))),
+        *((f"MOUNTS_{index}_MOUNTPOINT", mount.mount_point) for index, mount in enumerate(config.mounts.mounts)),
+        ("MOUNTTYPE", config.mounts.type),
         *_disks(config),
         ("GUEST_INSTALL_PREFIX", config.guest_install_prefix),
         ("UPGRADE_PACKAGES", "1" if config.upgrade_packages else ""),

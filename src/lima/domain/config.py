@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from lima.domain.image import FileRef, ImageRef
 from lima.domain.machine import Arch, GuestOS
+from lima.domain.mount_plan import MountPlan
 from lima.domain.parameters import HOST_KEY_PARAM
 from lima.domain.template import PortForward
 from lima.domain.values import Value
@@ -161,6 +162,7 @@ class InstanceConfig(Value):
     ssh: Ssh = Ssh()
     containerd: Containerd = Containerd()
     additional_disks: tuple[AdditionalDisk, ...] = ()
+    mounts: MountPlan = MountPlan()
     legacy_bios: bool = False
     firmware_images: tuple[FirmwareImage, ...] = ()
     display: str = "none"

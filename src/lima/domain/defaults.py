@@ -26,6 +26,8 @@ from lima.domain.image import FileRef, ImageRef
 from lima.domain.locator import BOOTSTRAP, absolute_path
 from lima.domain.machine import Arch, GuestOS
 from lima.domain.merge import merge
+from lima.domain.mount_plan import plan_mounts
+from lima.domain.mount_rules import mount_plan_problems
 from lima.domain.parameters import unused_parameters
 from lima.domain.problem import Problem
 from lima.domain.sizes import parse_size
@@ -99,8 +101,9 @@ class Resolution(Value):
     @property
     def blocking(self) -> tuple[Problem, ...]:
         """Everything that keeps a guest from being made of this template."""
-        driver = self.driver.problems if self.driver is not None else ()
-        return (*self.problems, *guest_user_problems(self.template), *driver)
+        driver = self.driver
+        of_driver = (*driver.problems, *mount_plan_problems(driver.template)) if driver is not None else ()
+        return (*self.problems, *guest_user_problems(self.template), *of_driver)
 
     def _config(self, problems: tuple[Problem, ...]) -> InstanceConfig:
         if problems or self.config is None:
@@ -135,12 +138,12 @@ def resolve(
         warnings += driver.warnings
     return Resolution(
         template=filled,
-        config=_config(driver.template, circumstances.facts, asked=merged)
+        config=_config(driver, circumstances.facts, asked=merged)
         if driver is not None and not driver.problems
         else None,
         problems=problems,
         driver=driver,
-        unsupported=unsupported(filled),
+        unsupported=unsupported(driver.template if driver is not None else filled),
         warnings=tuple(dict.fromkeys(warnings)),
     )
 
@@ -166,8 +169,9 @@ def _network_warnings(filled: Template, found: Survey) -> tuple[str, ...]:
 # --- the filled template as a configuration --------------------------------------------------------------------------
 
 
-def _config(filled: Template, facts: HostFacts, *, asked: Template) -> InstanceConfig:
-    """`filled` has been validated and has passed its driver; `asked` is the same without the built-in defaults."""
+def _config(driver: DriverPass, facts: HostFacts, *, asked: Template) -> InstanceConfig:
+    """`driver` passed over a filled template that is valid; `asked` is the same without the built-in defaults."""
+    filled = driver.template
     firmware = filled.firmware or FirmwareSection()
     video = filled.video or VideoSection()
     certs = filled.ca_certs or CaCertsSection()
@@ -183,6 +187,7 @@ def _config(filled: Template, facts: HostFacts, *, asked: Template) -> InstanceC
         ssh=_ssh(filled.ssh or SshSection()),
         containerd=_containerd(filled, facts, asked.containerd or ContainerdSection()),
         additional_disks=_additional_disks(filled),
+        mounts=plan_mounts(filled.mounts or (), driver.mount_choice, facts),
         legacy_bios=bool(firmware.legacy_bios),
         firmware_images=tuple(
             FirmwareImage(

@@ -65,8 +65,19 @@ _PACKAGES: dict[str, dict[PackageManager, str]] = {
         PackageManager.APK: "shadow-uidmap",
     },
     "ensurepip": dict.fromkeys(PackageManager, "python3") | {PackageManager.APT: "python3-venv"},
+    "virtiofsd": dict.fromkeys(PackageManager, "virtiofsd"),
     "debian-archive-keyring.gpg": dict.fromkeys(PackageManager, "debian-archive-keyring"),
 }
+VIRTIOFSD_PLACES = (
+    "/usr/libexec/virtiofsd",  # Debian 13, Fedora, openSUSE
+    "/usr/lib/virtiofsd",  # Arch
+    "/usr/lib/qemu/virtiofsd",  # Debian 12, with QEMU itself; Ubuntu 22.04
+    "/usr/libexec/qemu/virtiofsd",
+    "/usr/bin/virtiofsd",
+    "/usr/local/libexec/virtiofsd",
+    "/usr/local/bin/virtiofsd",
+)
+"""It is on nobody's PATH."""
 _SAME = {"ssh-keygen": "ssh", "apt-get": "dpkg-deb"}
 
 

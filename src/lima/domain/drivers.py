@@ -14,7 +14,8 @@ from lima.domain.decoding import Decoded, decode, path_text
 from lima.domain.host_paths import PathState
 from lima.domain.instance import quote
 from lima.domain.machine import Arch, GuestOS, HostOS
-from lima.domain.mounts import mount_warnings
+from lima.domain.mount_plan import MountChoice, choose_mount_type
+from lima.domain.mounts import DEFAULT_QUEUE_SIZE, mount_warnings
 from lima.domain.problem import Problem, field_problem
 from lima.domain.template import (
     QemuSection,
@@ -28,10 +29,9 @@ from lima.domain.template import (
     VzSection,
 )
 from lima.domain.validation import validation_warnings
-from lima.domain.versions import at_least, semver_problem
+from lima.domain.versions import semver_problem
 
 DEFAULT_VNC = "127.0.0.1:0,to=9"
-DEFAULT_QUEUE_SIZE = 1024
 _WSL2_IMAGE = re.compile(r"\.(tar|tgz|txz|tbz2|tzst|tar\.(gz|xz|bz2|zstd|zst))$")
 _DISK_IMAGE = re.compile(r"\.(img|qcow2|raw|iso|vmdk|vhdx)(\.\w+)?$")
 
@@ -41,6 +41,7 @@ class DriverPass:
 
     def __init__(self, template: Template) -> None:
         self.template = template
+        self.mount_choice: MountChoice | None = None
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
 
@@ -131,7 +132,8 @@ def _qemu(result: DriverPass, circumstances: Circumstances) -> None:
     if section is not None:
         _qemu_version(section, result)
         _migrate_cpu_type(section, result)
-    mount_type = template.mount_type or _qemu_mount_type(template, circumstances)
+    choice = choose_mount_type(template, creating_version=circumstances.creating_version, facts=circumstances.facts)
+    mount_type, result.mount_choice = choice.type, choice
     result.problems += _qemu_mount_problems(mount_type, template, host_os)
     video = template.video or VideoSection()
     vnc = (video.vnc.display if video.vnc else None) or DEFAULT_VNC
@@ -182,13 +184,6 @@ def _migrate_cpu_type(section: QemuSection, result: DriverPass) -> None:
                 " using vmOpts.qemu value"
             )
     result.option("qemu", msgspec.structs.replace(section, cpu_type=cpu_types))
-
-
-def _qemu_mount_type(template: Template, circumstances: Circumstances) -> str:
-    """9p, but where it does not work, and for instances from before it was the default."""
-    old = not at_least(circumstances.creating_version, (1, 0, 0))
-    listed = "9p" in (template.mount_types_unsupported or ())
-    return "reverse-sshfs" if old or listed or circumstances.facts.os == HostOS.WINDOWS else "9p"
 
 
 def _qemu_mount_problems(mount_type: str, template: Template, host_os: HostOS) -> Iterator[Problem]:

@@ -70,6 +70,7 @@ class FileName:
     DRIVER_FACTS = "driver.facts.json"
     BASE_FACTS = "base.facts.json"
     BOOT_FACTS = "boot.facts.json"
+    SHARE_FACTS = "shares.facts.json"
     QEMU_LOG = "qemu.log"
     KNOWN_HOSTS = "known_hosts"
     HOST_KEY = "ssh_host_ed25519_key"

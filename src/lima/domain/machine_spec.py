@@ -42,6 +42,25 @@ class Firmware:
     code: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NinePShare:
+    """A directory that the hypervisor serves itself. `security_model` as in `mounts[].9p`."""
+
+    tag: str
+    path: str
+    security_model: str
+    read_only: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VirtiofsShare:
+    """A directory that a process of its own serves, behind `socket`."""
+
+    tag: str
+    socket: str
+    queue_size: int
+
+
 AGENT_PORT_NAME = "io.lima-vm.guest_agent.0"
 """The virtio-serial port of the guest agent. It opens exclusively, so progress has one of its own."""
 
@@ -68,6 +87,7 @@ class MachineSpec:
     iso: str | None = None
     additional_disks: tuple[DiskSpec, ...] = ()
     seed_iso: str | None = None
+    shares: tuple[NinePShare | VirtiofsShare, ...] = ()
     direct_boot: DirectBoot | None = None
     firmware: Firmware = field(default_factory=Firmware)
     display: str = "none"

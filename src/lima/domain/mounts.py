@@ -17,6 +17,8 @@ from lima.domain.variables import Expander, Variables
 
 M = TypeVar("M", Sshfs, NineP, Virtiofs)
 
+DEFAULT_QUEUE_SIZE = 1024
+"""Of virtiofs."""
 MOUNT_TYPES = ("reverse-sshfs", "9p", "virtiofs", "wsl2")
 _SYSTEM_PATHS = ("/", "/bin", "/dev", "/etc", "/home", "/opt", "/sbin", "/tmp", "/usr", "/var")  # noqa: S108
 
@@ -25,6 +27,11 @@ def clean_path(path: str) -> str:
     """A path without `.`, `..` and double slashes, by its text alone; empty is `.`."""
     cleaned = posixpath.normpath(path)
     return cleaned[1:] if cleaned.startswith("//") else cleaned
+
+
+def is_within(path: str, folder: str) -> bool:
+    """Whether a clean path is `folder` or lies below it, by their text alone."""
+    return f"{path}/".startswith(folder.rstrip("/") + "/")
 
 
 def resolved_mounts(
@@ -37,7 +44,7 @@ def resolved_mounts(
         placed = _placed(mount, facts, host, guest, expand)
         key = placed.mount_point or ""
         combined[key] = placed if key not in combined else _changed(combined[key], placed)
-    return tuple(_filled(mount) for mount in combined.values())
+    return tuple(_filled(mount, facts) for mount in combined.values())
 
 
 def _placed(mount: Mount, facts: HostFacts, host: Variables, guest: Variables, expand: Expander) -> Mount:
@@ -65,7 +72,8 @@ def _over(section: M | None, later: M | None) -> M | None:
     return msgspec.structs.replace(section, **changes)
 
 
-def _filled(mount: Mount) -> Mount:
+def _filled(mount: Mount, facts: HostFacts) -> Mount:
+    """The files that a root host agent shares keep their owners: the guest's root is not the host's."""
     writable = bool(mount.writable)
     sshfs, ninep = mount.sshfs or Sshfs(), mount.ninep or NineP()
     return msgspec.structs.replace(
@@ -77,7 +85,7 @@ def _filled(mount: Mount) -> Mount:
             sftp_driver=sshfs.sftp_driver or "",
         ),
         ninep=NineP(
-            security_model=_given(ninep.security_model, "none"),
+            security_model=_given(ninep.security_model, "mapped-xattr" if facts.is_root else "none"),
             protocol_version=_given(ninep.protocol_version, "9p2000.L"),
             msize=_given(ninep.msize, "128KiB"),
             cache=_given(ninep.cache, "mmap" if writable else "fscache"),

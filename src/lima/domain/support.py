@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from lima.domain.instance import quote
 from lima.domain.machine import GuestOS
+from lima.domain.mount_plan import HANDLED
 from lima.domain.problem import Problem
 from lima.domain.sizes import parse_size
 from lima.domain.template import CopyToHost, Template, UserSection
@@ -20,7 +21,7 @@ _NOT_YET = "not supported by this version yet"
 
 
 def unsupported(template: Template) -> tuple[Problem, ...]:
-    """`template` comes from `completion.complete`."""
+    """`template` comes from `completion.complete`, and from its driver where that had no objections."""
     return tuple(_beyond_this_version(template)) + tuple(_beyond_any_guest(template))
 
 
@@ -29,7 +30,6 @@ def _beyond_this_version(template: Template) -> Iterator[Problem]:
     asked = {
         "base": template.base,
         "os": template.os not in (None, GuestOS.LINUX),
-        "mounts": template.mounts,
         "mountInotify": template.mount_inotify,
         "networks": template.networks,
         "rosetta.enabled": rosetta and rosetta.enabled,
@@ -40,6 +40,10 @@ def _beyond_this_version(template: Template) -> Iterator[Problem]:
     if template.vm_type not in (None, "qemu"):
         message = f"{quote(template.vm_type or '')} is {_NOT_YET}; `qemu` is, on every host"
         yield Problem(path="vmType", message=message)
+    if template.mounts and template.mount_type not in (None, *HANDLED):
+        known = " and ".join(quote(name) for name in HANDLED)
+        message = f"{quote(template.mount_type or '')} is {_NOT_YET}; {known} are"
+        yield Problem(path="mountType", message=message)
     for index, step in enumerate(template.provision or ()):
         if step.mode == "yq" and step.format not in ("auto", *FORMATS):
             known = ", ".join(FORMATS)

@@ -44,6 +44,7 @@ class Container(containers.DeclarativeContainer):
     accelerator_probe = providers.Singleton(factories.accelerator_probe, host_facts, runner)
     hypervisor = providers.Factory(factories.hypervisor, host_facts, runner)
     host_outbox = providers.Singleton(factories_agent.host_outbox)
+    share_server = providers.Singleton(factories_agent.share_server, host_facts, runner, processes)
     new_name_server = providers.Singleton(factories_agent.new_name_server, host_facts)
     seed_writer = providers.Singleton(factories.seed_writer)
 
@@ -183,4 +184,5 @@ class Container(containers.DeclarativeContainer):
         new_name_server,
         host_outbox,
         host_facts,
+        share_server,
     )

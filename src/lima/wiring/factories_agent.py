@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from lima.adapters.ssh.openssh import OpensshTransport
     from lima.adapters.system.clock import SystemClock
     from lima.adapters.system.ports import LoopbackPorts
+    from lima.adapters.system.processes import SystemProcessTable
     from lima.adapters.system.runner import AsyncProcessRunner
+    from lima.adapters.virtiofs.server import VirtiofsdServer
     from lima.adapters.yq.child import ChildRewriter
     from lima.application.agent_state import AgentState
     from lima.application.boot_guest import BootGuest
@@ -115,8 +117,19 @@ def boot_guest(
     from lima.application.boot_guest import BootGuest
 
     return BootGuest(
-        store=instances, plan=plan, probe=probe, ports=allocator, host=facts, new_hypervisor=new_hypervisor
+        store=instances,
+        plan=plan,
+        probe=probe,
+        ports=allocator,
+        host=facts,
+        new_hypervisor=new_hypervisor,
     )
+
+
+def share_server(facts: HostFacts, runner: AsyncProcessRunner, processes: SystemProcessTable) -> VirtiofsdServer:
+    from lima.adapters.virtiofs.server import VirtiofsdServer
+
+    return VirtiofsdServer(facts=facts, runner=runner, processes=processes)
 
 
 def connect_guest(
@@ -201,16 +214,20 @@ def supervise(
     new_name_server: Callable[[HostNames, bool], LoopbackNameServer],
     outbox: LocalHostOutbox,
     facts: HostFacts,
+    shares: VirtiofsdServer,
     *,
     state: AgentState,
     log: EventSink,
     shows_log: bool = False,
 ) -> Supervise:
+    from lima.adapters.filesystem.share_locations import LocalShareLocations
     from lima.application.answer_yq import AnswerYq
     from lima.application.attend_agent import AttendAgent
     from lima.application.copy_to_host import CopyToHost
     from lima.application.forward_ports import ForwardPorts
+    from lima.application.offer_mounts import OfferMounts
     from lima.application.serve_names import ServeNames
+    from lima.application.serve_shares import ServeShares
     from lima.application.share_ssh_agent import ShareSshAgent
     from lima.application.supervise import Supervise
     from lima.application.watch_boot_log import WatchBootLog
@@ -233,6 +250,8 @@ def supervise(
         new_hypervisor=new_hypervisor,
         answer_yq=AnswerYq(rewriter=rewriter, clock=the_clock, log=log),
         names=ServeNames(new_server=new_name_server, log=log),
+        shares=ServeShares(store=instances, server=shares, state=state, log=log),
+        mounts=OfferMounts(locations=LocalShareLocations(), log=log),
         copy_to_host=CopyToHost(outbox=outbox, log=log),
         share_ssh_agent=ShareSshAgent(log=log),
         watch_log=WatchBootLog(clock=the_clock, state=state) if shows_log else None,

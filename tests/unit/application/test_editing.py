@@ -135,8 +135,6 @@ def test_a_result_that_is_no_configuration_is_refused_whole(box: World, flags: E
 @pytest.mark.parametrize(
     ("flags", "path"),
     [
-        (EditFlags(mount=("/srv",)), "mounts"),
-        (EditFlags(mount_only=("/srv",)), "mounts"),
         (EditFlags(mount_inotify=True), "mountInotify"),
         (EditFlags(network=("lima:user-v2",)), "networks"),
         (EditFlags(vm_type="vz"), "vmType"),
@@ -150,12 +148,12 @@ def test_what_this_version_cannot_do_is_refused(box: World, flags: EditFlags, pa
 
 
 def test_what_an_instance_had_before_is_no_reason_to_refuse_another_change(box: World) -> None:
-    with_mounts = TEXT + "mounts:\n- location: /srv\n"
-    box.store.write("box", "lima.yaml", with_mounts.encode())
+    lacking = TEXT + "networks:\n- lima: user-v2\n"
+    box.store.write("box", "lima.yaml", lacking.encode())
     assert box.edit.with_flags("box", EditFlags(cpus=4))
-    assert config(box) == with_mounts.replace("2   #", "4   #")
-    with pytest.raises(TemplateRejectedError, match="mounts"):
-        box.edit.with_flags("box", EditFlags(mount=("/opt",)))
+    assert config(box) == lacking.replace("2   #", "4   #")
+    with pytest.raises(TemplateRejectedError, match="networks"):
+        box.edit.with_flags("box", EditFlags(network=("lima:shared",)))
 
 
 def test_a_wrong_expression_is_no_rejected_text(box: World) -> None:
@@ -249,7 +247,7 @@ async def test_an_instance_remembers_its_template(world: World) -> None:
 @pytest.mark.parametrize(
     ("flags", "error"),
     [
-        (EditFlags(mount=("/srv",)), TemplateInvalidError),
+        (EditFlags(mount=("/srv:w",), mount_type="wsl2"), TemplateInvalidError),
         (EditFlags(network=("lima:shared",)), TemplateInvalidError),
         (EditFlags(image_variant="none-such"), TemplateInvalidError),
         (EditFlags(set=('.cpus = "x"',)), TemplateSyntaxError),

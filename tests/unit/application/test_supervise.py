@@ -15,26 +15,36 @@ from lima.application.connect_guest import AimSsh, ConnectGuest
 from lima.application.copy_to_host import CopyToHost
 from lima.application.find_disk_use import FindDiskUse
 from lima.application.forward_ports import Forwarders, ForwardPorts
+from lima.application.offer_mounts import OfferMounts
 from lima.application.plan_machine import PlanMachine
 from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
 from lima.application.serve_names import ServeNames
+from lima.application.serve_shares import ServeShares
 from lima.application.share_ssh_agent import SCRIPT, ShareSshAgent
 from lima.application.supervise import DISK_FULL, Supervise
 from lima.application.watch_boot_log import WatchBootLog
 from lima.application.write_seed import WriteSeed
 from lima.domain.boot_facts import BootFacts, decode_boot_facts, encode_boot_facts
 from lima.domain.defaults import Survey
-from lima.domain.errors import HostKeyMismatchError, LaunchFailedError, NetworkError, PortTakenError, StorageError
+from lima.domain.errors import (
+    HostKeyMismatchError,
+    LaunchFailedError,
+    MissingToolError,
+    NetworkError,
+    PortTakenError,
+    StorageError,
+)
 from lima.domain.guest_ports import GuestPort, PortProtocol
 from lima.domain.guest_progress import GuestProgress, Stage, StageState
 from lima.domain.hostnames import HostNames, NameServerPorts
 from lima.domain.image import DiskInfo
 from lima.domain.machine import Arch
-from lima.domain.machine_spec import DiskFormat, MachineSpec
+from lima.domain.machine_spec import DiskFormat, MachineSpec, VirtiofsShare
 from lima.domain.process import ProcessIdentity
 from lima.domain.progress import Level, Note
-from lima.domain.template import AdditionalDisk, HostResolver, SshSection
+from lima.domain.share_facts import decode_share_facts, encode_share_facts, share_facts
+from lima.domain.template import AdditionalDisk, HostResolver, Mount, SshSection
 from lima.ports.hypervisor import GuestEvent
 from lima.ports.transport import RemoteResult
 from lima.testing import fakes
@@ -57,6 +67,8 @@ class Agent:
     additional: fakes.FakeDiskStore = field(default_factory=fakes.FakeDiskStore)
     yq: fakes.FakeFileRewriter = field(default_factory=fakes.FakeFileRewriter)
     outbox: fakes.FakeHostOutbox = field(default_factory=fakes.FakeHostOutbox)
+    share_server: fakes.FakeShareServer = field(default_factory=fakes.FakeShareServer)
+    locations: fakes.FakeShareLocations = field(default_factory=fakes.FakeShareLocations)
     shows_log: bool = False
     guest_agent: fakes.FakeGuestAgent = field(default_factory=fakes.FakeGuestAgent)
     seeds: fakes.FakeSeedWriter = field(default_factory=fakes.FakeSeedWriter)
@@ -127,6 +139,8 @@ class Agent:
             ),
             probe=self.probe, progress=self.progress, new_hypervisor=self.hypervisor, state=self.state, log=self.log,
             names=ServeNames(new_server=self.name_server, log=self.log),
+            shares=ServeShares(store=self.store, server=self.share_server, state=self.state, log=self.log),
+            mounts=OfferMounts(locations=self.locations, log=self.log),
             answer_yq=AnswerYq(rewriter=self.yq, clock=self.clock, log=self.log),
             copy_to_host=CopyToHost(outbox=self.outbox, log=self.log),
             share_ssh_agent=ShareSshAgent(log=self.log),
@@ -697,3 +711,152 @@ async def test_a_guest_that_cannot_take_a_host_key_is_connected_to_without_check
     assert b"StrictHostKeyChecking no" in agent.store.files[NAME]["ssh.config"]
     agent.stop.set()
     await task
+
+
+# --- mounts ----------------------------------------------------------------------------------------------------------
+
+MOUNTS = (
+    Mount(location="/home/jane/src", mount_point="/mnt/src", writable=True),
+    Mount(location="/srv/data", mount_point="/mnt/data"),
+)
+
+
+def mounting(agent: Agent, mount_type: str) -> None:
+    agent.parser = fakes.FakeTemplateParser(
+        {"default": template("https://a.test/disk.qcow2", mounts=MOUNTS, mount_type=mount_type)}
+    )
+
+
+def said(agent: Agent) -> list[str]:
+    return agent.log.notes
+
+
+async def test_mounts_by_9p_are_said_with_their_reason_and_missing_locations_made(agent: Agent) -> None:
+    mounting(agent, "9p")
+    agent.locations.directories.add("/srv/data")
+    await agent.ready()
+    notes = said(agent)
+    assert "Mount type: 9p (`mountType` asks for it)" in notes
+    assert "Made `/home/jane/src`, which was missing and is to be mounted" in notes
+    assert "Mounting `/srv/data` on `/mnt/data` (read-only)" in notes
+    machine = agent.guests[0].machine
+    assert machine is not None
+    assert [type(share).__name__ for share in machine.shares] == ["NinePShare", "NinePShare"]
+    assert agent.share_server.served == []
+    assert not agent.store.has(NAME, "shares.facts.json")
+
+
+async def test_a_location_that_cannot_be_shared_is_the_end_of_the_start(agent: Agent) -> None:
+    mounting(agent, "9p")
+    agent.locations.fail_next(StorageError("`/home/jane/src` cannot be shared: permission denied"))
+    assert await agent.run() == 1
+    assert agent.guests == []
+    assert agent.events.published[-1].errors[0] == "`/home/jane/src` cannot be shared: permission denied"
+
+
+async def test_each_virtiofs_mount_has_a_server_before_the_guest_and_after_it_none(agent: Agent) -> None:
+    mounting(agent, "virtiofs")
+    task = await agent.ready()
+    first, second = agent.share_server.served
+    machine = agent.guests[0].machine
+    assert machine is not None
+    assert [share.socket for share in machine.shares if isinstance(share, VirtiofsShare)] == [
+        first.socket,
+        second.socket,
+    ]
+    assert (first.location, first.read_only, second.location, second.read_only) == (
+        "/home/jane/src", False, "/srv/data", True,
+    )  # fmt: skip
+    assert first.guest_uid == 1234
+    serving = [facts.process for facts in decode_share_facts(agent.store.read(NAME, "shares.facts.json"))]
+    assert set(serving) == set(agent.share_server.alive)
+    agent.stop.set()
+    assert await task == 0
+    assert agent.share_server.stopped == serving[::-1]
+    assert not agent.store.has(NAME, "shares.facts.json")
+
+
+async def test_a_server_that_dies_degrades_the_instance_and_says_the_way_out(agent: Agent) -> None:
+    mounting(agent, "virtiofs")
+    await agent.ready()
+    agent.share_server.die(next(iter(agent.share_server.alive)))
+    await agent.until(lambda: agent.state.phase == "degraded")
+    (sentence,) = agent.state.errors
+    assert sentence == (
+        "virtiofsd of mount `/home/jane/src` on `/mnt/src` (writable) ended: whoever uses it hangs;"
+        " `limactl restart box` mounts it again"
+    )
+    assert agent.events.published[-1].degraded
+    assert sentence in said(agent)
+
+
+async def test_one_that_died_while_the_guest_booted_is_not_forgotten_when_it_is_ready(agent: Agent) -> None:
+    mounting(agent, "virtiofs")
+    agent.run()
+    await agent.until(lambda: agent.guests)
+    agent.share_server.die(next(iter(agent.share_server.alive)))
+    await agent.until(lambda: agent.state.errors)
+    agent.guest_says(Stage.SSH)
+    agent.guest_says(Stage.DONE)
+    await agent.until(lambda: agent.state.phase == "degraded")
+    assert len(agent.state.errors) == 1
+
+
+async def test_servers_that_end_with_the_guest_are_no_trouble(agent: Agent) -> None:
+    mounting(agent, "virtiofs")
+    task = await agent.ready()
+    for process in list(agent.share_server.alive):
+        agent.share_server.die(process)
+    agent.guests[0].exit(0)
+    assert await task == 0
+    assert not any("virtiofsd" in note for note in said(agent))
+
+
+async def test_a_hypervisor_that_is_started_again_has_servers_of_its_own(agent: Agent) -> None:
+    mounting(agent, "virtiofs")
+    agent.failures.append(PortTakenError(50022))
+    await agent.ready()
+    assert len(agent.share_server.served) == 4
+    assert len(agent.share_server.alive) == 2
+
+
+async def test_a_guest_that_is_taken_over_keeps_its_servers(agent: Agent) -> None:
+    mounting(agent, "virtiofs")
+    first = await agent.ready()
+    serving = set(agent.share_server.alive)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    assert set(agent.share_server.alive) == serving
+    agent.store.drivers[NAME] = next(iter(agent.running))
+    agent.state.phase = "starting"
+    second = agent.run()
+    await agent.until(lambda: len(agent.guests) == 2)
+    await agent.until(lambda: "Attached" in " ".join(said(agent)))
+    agent.share_server.die(next(iter(serving)))
+    await agent.until(lambda: agent.state.troubles)
+    agent.stop.set()
+    await second
+    assert agent.share_server.alive == {}
+
+
+async def test_servers_that_an_earlier_run_left_behind_are_ended_first(agent: Agent) -> None:
+    mounting(agent, "virtiofs")
+    left = ProcessIdentity(pid=77, start_ticks=7, boot_id="fake-boot")
+    agent.share_server.alive[left] = asyncio.Event()
+    agent.store.write(NAME, "shares.facts.json", encode_share_facts((share_facts("`/x`", left),)))
+    await agent.ready()
+    assert agent.share_server.stopped == [left]
+    assert len(agent.share_server.alive) == 2
+
+
+async def test_without_virtiofsd_the_start_fails_and_leaves_none_behind(agent: Agent) -> None:
+    mounting(agent, "virtiofs")
+    agent.share_server.fail_next(MissingToolError("`virtiofsd` is not installed", tools=("virtiofsd",), hint="get it"))
+    assert await agent.run() == 1
+    assert agent.events.published[-1].hint == "get it"
+    assert agent.share_server.alive == {}
+    again = Agent()
+    mounting(again, "virtiofs")
+    again.failures.append(LaunchFailedError("QEMU ended at once"))
+    assert await again.run() == 1
+    assert again.share_server.alive == {}

@@ -25,6 +25,7 @@ from lima.domain.image import host_of, shown
 from lima.domain.instance import Status, check_path_length
 from lima.domain.machine import Arch, GuestOS, HostOS
 from lima.domain.machine_spec import audio_device
+from lima.domain.mount_plan import MountPlan
 from lima.domain.proxies import guest_proxies
 from lima.domain.record import InstanceRecord, Summary, table, to_json
 from lima.domain.shellenv import preserved
@@ -175,6 +176,7 @@ def request(**changes: object) -> SeedRequest:
     config = InstanceConfig(
         os=GuestOS.LINUX, arch=Arch.X86_64, vm_type="qemu", cpus=1, memory_bytes=1, disk_bytes=1, images=(), user=user,
         timezone="Asia/Tokyo", provision=provision, param=(("A", str(changes.pop("param", "b"))),),
+        mounts=changes.pop("mounts", MountPlan()),  # type: ignore[arg-type]
     )  # fmt: skip
     return SeedRequest(
         name="box", config=config, mac_address="52:55:55:00:00:01", authorized_keys=("ssh-ed25519 AAAA lima",),

@@ -128,11 +128,11 @@ def test_mistakes_change_nothing(
     ("command", "words", "message"),
     [
         ("edit", ["--disk=50"], "field `disk`: shrinking the disk (100GiB --> 50GiB) is not supported"),
-        ("edit", ["--mount=/srv"], "mounts: not supported by this version yet"),
+        ("edit", ["--nested-virt"], "nestedVirtualization: not supported by this version yet"),
         ("edit", ["--network=lima:user-v2"], "networks: not supported by this version yet"),
         ("restart", ["--disk=50"], "field `disk`: shrinking the disk (100GiB --> 50GiB) is not supported"),
         ("start", ["--disk=50"], "field `disk`: shrinking the disk (100GiB --> 50GiB) is not supported"),
-        ("start", ["--mount=/srv"], "mounts: not supported by this version yet"),
+        ("start", ["--nested-virt"], "nestedVirtualization: not supported by this version yet"),
     ],
 )
 def test_a_rejected_result_is_kept_aside(
@@ -163,7 +163,7 @@ def test_the_start_of_an_instance_takes_no_flags_that_make_one(here: Path, capsy
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--mount=/srv"], "mounts: not supported by this version yet"),
+        (["--nested-virt"], "nestedVirtualization: not supported by this version yet"),
         (["--network=vzNAT"], "networks: not supported by this version yet"),
         (["--cpus=four"], "ParseInt"),
         (["--containerd=docker"], "expected one of [`user`, `system`, `user+system`, `none`], got `docker`"),

@@ -9,6 +9,8 @@ import types
 import pytest
 
 from lima.domain.cidata import BOOT_STEP, render_seed
+from lima.domain.mount_devices import mount_tag
+from lima.domain.mount_plan import HostMount, MountPlan
 from tests.data.seed.upstream_layout import files as upstream_files
 from tests.unit.domain.test_small_rules import request
 
@@ -204,3 +206,72 @@ def test_without_a_seed_ssh_gets_a_key_of_its_own(unit: types.ModuleType, root: 
     guest = unit.Guest(root, is_dry=True)
     assert unit.early(guest) == 0
     assert guest.commands[-1][0] == "ssh-keygen"
+
+
+# --- mounts -----------------------------------------------------------------------------------------------------------
+
+NINEP = MountPlan(
+    type="9p",
+    mounts=(
+        HostMount(location="/home/jane", mount_point="/home/jane"),
+        HostMount(location="/srv/x y", mount_point="/mnt/x y", writable=True),
+    ),
+)
+TAGS = [mount_tag(mount) for mount in NINEP.mounts]
+GUESTS_OPTIONS = "trans=virtio,version=9p2000.L,msize=131072,cache=mmap,nofail"
+
+
+def test_mounts_are_in_fstab_and_mounted_and_the_first_boot_changes_nothing_twice(
+    unit: types.ModuleType, root: str
+) -> None:
+    ours(root, mounts=NINEP)
+    guest = unit.Guest(root, is_dry=True)
+    unit.early(guest)
+    line = f"{TAGS[0]}\t/home/jane\t9p\tro,{GUESTS_OPTIONS}\t0\t0"
+    assert read(root, "etc/fstab") == f"LABEL=rootfs / ext4 defaults 0 1\n#LIMA-START\n{line}\n#LIMA-END\n"
+    assert guest.commands[-1] == ("mount", "/home/jane")
+    assert os.path.isdir(os.path.join(root, "home/jane"))
+    before = read(root, "etc/fstab")
+    with open(os.path.join(root, "proc/mounts"), "a", encoding="utf-8") as file:
+        file.write(f"{TAGS[0]} /home/jane 9p ro 0 0\n")
+    again = unit.Guest(root, is_dry=True)
+    unit.early(again)
+    assert (read(root, "etc/fstab"), [c for c in again.commands if c[0] == "mount"]) == (before, [])
+    ours(root)
+    unit.early(unit.Guest(root, is_dry=True))
+    assert read(root, "etc/fstab") == "LABEL=rootfs / ext4 defaults 0 1\n"
+
+
+def test_the_seed_names_all_mounts_and_leaves_to_the_script_what_cloud_init_would_break(root: str) -> None:
+    ours(root, mounts=NINEP)
+    data = json.loads(read(root, "mnt/lima-cidata/user-data").split("\n", 1)[1])
+    assert data["mounts"] == [[TAGS[0], "/home/jane", "9p", f"ro,{GUESTS_OPTIONS}", "0", "0"]]
+    assert (
+        read(root, "mnt/lima-cidata/mounts.fstab").splitlines()[1].startswith(f"{TAGS[1]}\t/mnt/x\\040y\t9p\trw,trans=")
+    )
+    env = read(root, "mnt/lima-cidata/lima.env")
+    for line in ("MOUNTS=2", "MOUNTS_0_MOUNTPOINT=/home/jane", "MOUNTS_1_MOUNTPOINT=/mnt/x y", "MOUNTTYPE=9p"):
+        assert f"LIMA_CIDATA_{line}\n" in env
+
+
+@pytest.mark.parametrize("appears", [False, True])
+def test_a_mount_that_fails_takes_away_at_most_an_empty_directory(
+    unit: types.ModuleType, root: str, appears: bool
+) -> None:
+    """`mount` may fail with the share mounted: what is in it is the host's."""
+
+    class Failing(unit.Guest):  # type: ignore[name-defined, misc]
+        def run(self, *argv: str, **_: object) -> int:
+            if argv[0] == "mount" and appears:
+                with open(self.path(argv[1] + "/precious"), "w", encoding="utf-8"):
+                    pass
+            return 32
+
+    unit.mount_on(Failing(root, is_dry=True), "/data/new")
+    assert os.path.exists(os.path.join(root, "data/new/precious")) is appears
+    assert os.path.exists(os.path.join(root, "data/new")) is appears
+
+
+def test_a_mount_point_that_cannot_be_made_is_no_end_of_the_boot(unit: types.ModuleType, root: str) -> None:
+    ours(root, mounts=MountPlan(type="9p", mounts=(HostMount(location="/a", mount_point="/etc/fstab/x"),)))
+    assert unit.early(unit.Guest(root, is_dry=True)) == 0

@@ -13,13 +13,16 @@ from lima.domain.errors import UnsupportedCapabilityError
 from lima.domain.guest_progress import PORT_NAME
 from lima.domain.instance import FileName, hostname
 from lima.domain.machine import Arch
-from lima.domain.machine_spec import AGENT_PORT_NAME, DiskSpec, MachineSpec
+from lima.domain.machine_spec import AGENT_PORT_NAME, DiskSpec, MachineSpec, NinePShare, VirtiofsShare
 
 MIB = 1 << 20
 NETWORK = "192.168.5.0/24"
 DHCP_START = "192.168.5.15"
 AGENT_CHARDEV = "qga0"
 AGENT_DEVICE = "guest-agent"
+SHARED_MEMORY = "virtiofs-shm"
+MULTIDEVS = (4, 2, 0)
+"""QEMU's first version that tells equal inode numbers of different devices apart."""
 NO_FIRMWARE = (Arch.PPC64LE, Arch.S390X)
 TCG_CPUS = {
     # pointer authentication by QARMA costs aarch64 guests two thirds of their speed under TCG
@@ -68,12 +71,25 @@ def _path(machine: MachineSpec, file: str) -> str:
 
 def _memory_and_cpu(line: _Line, machine: MachineSpec, _features: QemuFeatures, _firmware: str | None) -> None:
     line.once("-m", str(machine.memory_bytes // MIB))
+    if any(isinstance(share, VirtiofsShare) for share in machine.shares):
+        _shared_memory(line, machine)
     line.once("-cpu", machine.cpu_model or default_cpu(machine.arch, machine.accelerator))
     accelerator = machine.accelerator
     if "-machine" not in line.extra and "-M" not in line.extra:
         line.add(*machine_arguments(machine.arch, accelerator))
     n = machine.cpus
     line.once("-smp", f"{n},sockets=1,cores={n},threads=1")
+
+
+def _shared_memory(line: _Line, machine: MachineSpec) -> None:
+    """What virtiofsd reads requests from. No file in /dev/shm, as upstream's: that is 64 MiB in most containers, and a
+    guest that touches more is killed."""
+    size = machine.memory_bytes // MIB * MIB
+    line.once("-object", f"memory-backend-memfd,id={SHARED_MEMORY},size={size},share=on")
+    if machine.arch is Arch.S390X:  # which has no NUMA
+        line.add("-machine", f"memory-backend={SHARED_MEMORY}")
+    else:
+        line.once("-numa", f"node,memdev={SHARED_MEMORY}")
 
 
 def default_cpu(arch: Arch, accelerator: str) -> str:
@@ -200,6 +216,31 @@ def _console(machine: MachineSpec, name: str, sock: str, log: str) -> str:
     return f"socket,id={name},path={_path(machine, sock)},server=on,wait=off,logfile={_path(machine, log)}"
 
 
+def _shares(line: _Line, machine: MachineSpec, features: QemuFeatures, _firmware: str | None) -> None:
+    for index, share in enumerate(machine.shares):
+        if isinstance(share, NinePShare):
+            line.add("-virtfs", _virtfs(share, features))
+        else:
+            kind = "vhost-user-fs-ccw" if machine.arch is Arch.S390X else "vhost-user-fs-pci"
+            line.add("-chardev", f"socket,id=char-virtiofs-{index},path={escape(share.socket)}")
+            line.add(
+                "-device", f"{kind},queue-size={share.queue_size},chardev=char-virtiofs-{index},tag={escape(share.tag)}"
+            )
+
+
+def _virtfs(share: NinePShare, features: QemuFeatures) -> str:
+    if not features.has_virtfs:
+        raise UnsupportedCapabilityError(
+            f"`{features.program[0]}` was built without 9p (virtfs)",
+            hint="install your distribution's full QEMU package, or set `mountType: virtiofs`",
+        )
+    words = f"local,mount_tag={escape(share.tag)},path={escape(share.path)},security_model={share.security_model}"
+    if features.version >= MULTIDEVS or features.version == (0, 0, 0):
+        # files of different file systems below the location may share an inode number; the guest would take them for one
+        words += ",multidevs=remap"
+    return words + (",readonly=on" if share.read_only else "")
+
+
 def _control(line: _Line, machine: MachineSpec, features: QemuFeatures, _firmware: str | None) -> None:
     line.add("-chardev", f"socket,id=char-qmp,path={_path(machine, FileName.QMP_SOCK)},server=on,wait=off")
     line.add("-qmp", "chardev:char-qmp")
@@ -223,5 +264,6 @@ _PARTS: tuple[Callable[[_Line, MachineSpec, QemuFeatures, str | None], None], ..
     _network,
     _audio_and_display,
     _consoles,
+    _shares,
     _control,
 )

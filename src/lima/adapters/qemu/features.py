@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from lima.domain.errors import LaunchFailedError, UnsupportedCapabilityError
@@ -26,6 +26,11 @@ class QemuFeatures:
     accelerators: tuple[str, ...] = ()
     has_seccomp: bool = False
     has_slirp: bool = True
+    has_virtfs: bool = True
+
+
+_ANSWERS = {field.name for field in fields(QemuFeatures)}
+"""An older version may have remembered fewer."""
 
 
 def program_variable(arch: Arch) -> str:
@@ -58,7 +63,7 @@ class FeatureProbe:
         status = os.stat(path)
         key = f"{path} {status.st_size} {status.st_mtime_ns}"
         cache = self._read()
-        if key not in cache:
+        if not cache.get(key, {}).keys() >= _ANSWERS:
             cache[key] = asdict(await self._ask(path))
             self._write(cache)
         known = cache[key]
@@ -69,6 +74,7 @@ class FeatureProbe:
             accelerators=tuple(known["accelerators"]),
             has_seccomp=bool(known["has_seccomp"]),
             has_slirp=bool(known["has_slirp"]),
+            has_virtfs=bool(known["has_virtfs"]),
         )
         _check_version(features, self._facts.os)
         return features
@@ -95,6 +101,7 @@ class FeatureProbe:
             accelerators=tuple(word for word in ("kvm", "hvf", "whpx", "nvmm", "tcg") if word in accel_words),
             has_seccomp=b"-sandbox on" in help_text.stdout,
             has_slirp=b"user" in (netdevs.stdout + netdevs.stderr).split(),
+            has_virtfs=b"-virtfs " in help_text.stdout,
         )
 
     def _read(self) -> dict[str, Any]:

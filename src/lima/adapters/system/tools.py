@@ -2,8 +2,9 @@
 
 import os
 import shutil
+import sys
 
-from lima.domain.doctor import PackageManager, install_command
+from lima.domain.doctor import VIRTIOFSD_PLACES, PackageManager, install_command
 from lima.domain.host import Tool, ToolReport
 from lima.domain.machine import QEMU_NAMES, Arch
 
@@ -19,6 +20,7 @@ def inspect(*, arch: Arch, is_root: bool) -> ToolReport:
         _program("ssh", "reaching guests"),
         _program("ssh-keygen", "making ssh keys"),
         *_bootstrap_tools(is_root=is_root),
+        *_mount_tools(),
     )
     manager = package_manager()
     missing = tuple(tool.name for tool in found if tool.required and not tool.path)
@@ -79,6 +81,14 @@ def _bootstrap_tools(*, is_root: bool) -> tuple[Tool, ...]:
     if not is_root:
         tools.append(_program("newuidmap", f"{purpose} without being root", required=required))
     return tuple(tools)
+
+
+def _mount_tools() -> tuple[Tool, ...]:
+    """Only for `mountType: virtiofs`, and only where there is such a thing."""
+    if not sys.platform.startswith("linux"):
+        return ()
+    path = next((path for path in VIRTIOFSD_PLACES if os.access(path, os.X_OK)), "")
+    return (Tool(name="virtiofsd", needed_for="mounts of type virtiofs", path=path, required=False),)
 
 
 def _program(name: str, needed_for: str, *, required: bool = True) -> Tool:

@@ -16,6 +16,7 @@ from lima.testing.contracts.hosts import (
     ClockContract,
     ProcessRunnerContract,
     ProcessTableContract,
+    ShareServerContract,
 )
 from lima.testing.contracts.images import DiskToolContract, FileStoreContract, ImageStoreContract
 from lima.testing.contracts.instances import InstanceStoreContract
@@ -29,6 +30,7 @@ from lima.testing.contracts.small import (
     HostOutboxContract,
     ImageBuilderContract,
     PortAllocatorContract,
+    ShareLocationsContract,
     SshClientContract,
     SshKeysContract,
     SummaryCacheContract,
@@ -63,6 +65,8 @@ __all__ = [
     "ProcessRunnerContract",
     "ProcessTableContract",
     "SeedWriterContract",
+    "ShareLocationsContract",
+    "ShareServerContract",
     "SshClientContract",
     "SshKeysContract",
     "SummaryCacheContract",

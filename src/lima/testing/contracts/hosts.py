@@ -1,5 +1,6 @@
 """Rules of the host's side: processes, time, accelerators."""
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +12,7 @@ from lima.ports.clock import Clock
 from lima.ports.host import AcceleratorProbe
 from lima.ports.process_runner import ProcessRunner
 from lima.ports.processes import ProcessTable
+from lima.ports.share_server import ServedDirectory, ShareServer
 
 SIGKILL = 9
 
@@ -112,3 +114,37 @@ class ProcessRunnerContract:
         assert caught.value.tools == ("no-such-program",)
         with pytest.raises(MissingToolError):
             await subject.run(("no-such-program",))
+
+
+class ShareServerContract:
+    """Fixtures: `subject`; `directory`, which can be served."""
+
+    @pytest.fixture
+    def subject(self) -> ShareServer:
+        raise NotImplementedError("give the suite its subject")
+
+    @pytest.fixture
+    def directory(self) -> ServedDirectory:
+        raise NotImplementedError("give the suite a directory")
+
+    async def test_it_serves_until_it_is_stopped(self, subject: ShareServer, directory: ServedDirectory) -> None:
+        process = await subject.serve(directory)
+        waiting = asyncio.ensure_future(subject.wait(process))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        await subject.stop(process)
+        await asyncio.wait_for(waiting, 10)
+
+    async def test_stopping_twice_is_no_error_and_the_end_stays_known(
+        self, subject: ShareServer, directory: ServedDirectory
+    ) -> None:
+        process = await subject.serve(directory)
+        await subject.stop(process)
+        await subject.stop(process)
+        await asyncio.wait_for(subject.wait(process), 10)
+
+    async def test_each_start_is_a_process_of_its_own(self, subject: ShareServer, directory: ServedDirectory) -> None:
+        first, second = await subject.serve(directory), await subject.serve(directory)
+        assert first != second
+        await subject.stop(second)
+        await subject.stop(first)

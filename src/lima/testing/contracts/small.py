@@ -16,6 +16,7 @@ from lima.ports.host import HostInspector
 from lima.ports.host_agent import AgentLogs
 from lima.ports.host_outbox import HostOutbox
 from lima.ports.image_builder import ImageBuilder
+from lima.ports.share_locations import ShareLocations
 from lima.ports.ssh_client import SshClient
 from lima.ports.ssh_keys import SshKeys
 from lima.ports.summary_cache import SummaryCache
@@ -271,3 +272,28 @@ class HostOutboxContract:
             subject.put(path.format(folder), b"x")
         with pytest.raises(StorageError):
             subject.take_away(path.format(folder))
+
+
+class ShareLocationsContract:
+    """Fixtures: `subject`; `folder`, an absolute path, with an empty directory `there` and a file `file` in it."""
+
+    @pytest.fixture
+    def subject(self) -> ShareLocations:
+        raise NotImplementedError("give the suite its subject")
+
+    @pytest.fixture
+    def folder(self) -> str:
+        raise NotImplementedError("give the suite a folder")
+
+    def test_what_is_there_is_left_as_it_is(self, subject: ShareLocations, folder: str) -> None:
+        assert not subject.ensure(f"{folder}/there")
+
+    def test_what_is_missing_is_made_once(self, subject: ShareLocations, folder: str) -> None:
+        assert subject.ensure(f"{folder}/a/b")
+        assert not subject.ensure(f"{folder}/a/b")
+        assert not subject.ensure(f"{folder}/a")
+
+    @pytest.mark.parametrize("path", ["file", "file/below"])
+    def test_what_is_no_directory_is_refused(self, subject: ShareLocations, folder: str, path: str) -> None:
+        with pytest.raises(StorageError, match="cannot be"):
+            subject.ensure(f"{folder}/{path}")

@@ -21,6 +21,8 @@ from lima.testing.fakes.hosts import (
     FakePortAllocator,
     FakeProcessRunner,
     FakeProcessTable,
+    FakeShareLocations,
+    FakeShareServer,
     FakeSshClient,
     FakeSshKeys,
 )
@@ -57,6 +59,8 @@ __all__ = [
     "FakeProcessRunner",
     "FakeProcessTable",
     "FakeSeedWriter",
+    "FakeShareLocations",
+    "FakeShareServer",
     "FakeSshClient",
     "FakeSshKeys",
     "FakeSummaryCache",

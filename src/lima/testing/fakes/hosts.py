@@ -9,6 +9,7 @@ from lima.domain.machine import Arch, HostOS
 from lima.domain.process import ProcessIdentity
 from lima.domain.progress import Note, ProgressEvent
 from lima.ports.process_runner import Finished
+from lima.ports.share_server import ServedDirectory
 from lima.ports.ssh_keys import HostKey
 from lima.testing.fakes.failing import Failing
 
@@ -244,3 +245,50 @@ class FakeHostOutbox(Failing):
         self._maybe_fail()
         if not path.startswith("/") or ".." in path.split("/") or not path.strip("/"):
             raise StorageError(f"`{path}` is not a path that a file may be copied to")
+
+
+class FakeShareLocations(Failing):
+    """Directories of a host that has these, and nothing else but the files `others`."""
+
+    def __init__(self, directories: tuple[str, ...] = (), others: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self.directories, self.others = set(directories), set(others)
+
+    def ensure(self, path: str) -> bool:
+        self._maybe_fail()
+        parents = {path[:index] for index, character in enumerate(path) if character == "/"}
+        if path in self.others or parents & self.others:
+            raise StorageError(f"`{path}` cannot be shared: not a directory")
+        missing = path not in self.directories
+        self.directories |= {path, *parents}
+        return missing
+
+
+class FakeShareServer(Failing):
+    """Servers of no file system. `alive` says which run; all fakes that were given the same one share them."""
+
+    def __init__(self, alive: dict[ProcessIdentity, asyncio.Event] | None = None) -> None:
+        super().__init__()
+        self.alive = {} if alive is None else alive
+        self.served: list[ServedDirectory] = []
+        self.stopped: list[ProcessIdentity] = []
+
+    async def serve(self, directory: ServedDirectory) -> ProcessIdentity:
+        self._maybe_fail()
+        self.served.append(directory)
+        process = ProcessIdentity(pid=3000 + len(self.served), start_ticks=len(self.served), boot_id="fake-boot")
+        self.alive[process] = asyncio.Event()
+        return process
+
+    async def wait(self, process: ProcessIdentity) -> None:
+        if process in self.alive:
+            await self.alive[process].wait()
+
+    async def stop(self, process: ProcessIdentity) -> None:
+        self.stopped.append(process)
+        self.die(process)
+
+    def die(self, process: ProcessIdentity) -> None:
+        """It ends."""
+        if process in self.alive:
+            self.alive.pop(process).set()

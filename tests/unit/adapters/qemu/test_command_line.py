@@ -12,7 +12,7 @@ from lima.adapters.qemu.features import QemuFeatures
 from lima.adapters.qemu.firmware import candidates
 from lima.domain.errors import UnsupportedCapabilityError
 from lima.domain.machine import QEMU_NAMES, Arch
-from lima.domain.machine_spec import DirectBoot, DiskFormat, DiskSpec, Firmware, MachineSpec
+from lima.domain.machine_spec import DirectBoot, DiskFormat, DiskSpec, Firmware, MachineSpec, NinePShare, VirtiofsShare
 
 D = "/home/jane/.lima/box"
 GOLDEN = os.path.join(os.path.dirname(__file__), "..", "..", "..", "data", "qemu")
@@ -25,6 +25,13 @@ DIRECT = DirectBoot(kernel=f"{D}/kernel", initrd=f"{D}/initrd", cmdline="root=LA
 ADDITIONAL = (
     DiskSpec(path="/home/jane/.lima/_disks/data/datadisk", format=DiskFormat.QCOW2),
     DiskSpec(path="/home/jane/.lima/_disks/swap/datadisk", format=DiskFormat.RAW),
+)
+NINEP = (
+    NinePShare(tag="lima-0123456789abcdef", path="/home/jane", security_model="none", read_only=True),
+    NinePShare(tag="lima-fedcba9876543210", path="/srv/a, b", security_model="mapped-xattr", read_only=False),
+)
+VIRTIOFS = tuple(
+    VirtiofsShare(tag=f"lima-{number}", socket=f"{D}/virtiofsd-{number}.sock", queue_size=1024) for number in (0, 1)
 )
 CASES = {
     **{f"{arch}-tcg": replace(MACHINE, arch=arch) for arch in Arch},
@@ -42,6 +49,10 @@ CASES = {
     ),
     "x86_64-additional-disks": replace(MACHINE, additional_disks=ADDITIONAL),
     "x86_64-iso-additional-disks": replace(MACHINE, iso=f"{D}/iso", additional_disks=ADDITIONAL),
+    "x86_64-9p": replace(MACHINE, shares=NINEP),
+    "x86_64-virtiofs": replace(MACHINE, shares=VIRTIOFS),
+    "aarch64-virtiofs": replace(MACHINE, arch=Arch.AARCH64, shares=VIRTIOFS),
+    "s390x-virtiofs": replace(MACHINE, arch=Arch.S390X, shares=VIRTIOFS[:1]),
     "s390x-additional-disks": replace(MACHINE, arch=Arch.S390X, additional_disks=ADDITIONAL),
 }
 
@@ -103,6 +114,19 @@ def test_no_listener_on_the_network_but_the_forward_of_ssh() -> None:
 def test_without_slirp_it_is_refused() -> None:
     with pytest.raises(UnsupportedCapabilityError, match="slirp"):
         build_command_line(MACHINE, replace(features(Arch.X86_64), has_slirp=False), firmware=None)
+
+
+def test_without_virtfs_9p_is_refused_and_virtiofs_is_not() -> None:
+    lacking = replace(features(Arch.X86_64), has_virtfs=False)
+    with pytest.raises(UnsupportedCapabilityError, match="9p") as caught:
+        build_command_line(replace(MACHINE, shares=NINEP), lacking, firmware=None)
+    assert "virtiofs" in caught.value.hint
+    assert build_command_line(replace(MACHINE, shares=VIRTIOFS), lacking, firmware=None)
+
+
+def test_a_share_that_may_not_be_written_is_read_only_on_this_side_too() -> None:
+    shares = [word for word in options(replace(MACHINE, shares=NINEP)) if word.startswith("local,")]
+    assert [word.endswith(",readonly=on") for word in shares] == [True, False]
 
 
 @given(st.text(alphabet="a,b=/ ", min_size=1))

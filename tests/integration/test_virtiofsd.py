@@ -1,0 +1,125 @@
+"""virtiofsd on this host: found, confined to its directory, and heard of when it fails."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from lima.adapters.system.host import SystemHostInspector
+from lima.adapters.system.processes import SystemProcessTable
+from lima.adapters.system.runner import AsyncProcessRunner
+from lima.adapters.virtiofs import confine
+from lima.adapters.virtiofs.binary import Virtiofsd, find_virtiofsd
+from lima.adapters.virtiofs.server import VirtiofsdServer
+from lima.domain.errors import LaunchFailedError, MissingToolError
+from lima.ports.share_server import ServedDirectory
+
+LOOK = """
+import os, sys
+place = sys.argv[1]
+def attempt(name, function):
+    try:
+        print(name, function())
+    except OSError as error:
+        print(name, os.strerror(error.errno))
+attempt("uid", os.getuid)
+attempt("owner", lambda: os.stat(place + "/file").st_uid)
+attempt("read", lambda: open(place + "/file").read())
+attempt("write", lambda: open(place + "/file", "w").close())
+attempt("below", lambda: open(place + "/folder/file", "w").close())
+attempt("kill", lambda: os.kill(1, 0))
+attempt("descriptors", lambda: [os.readlink("/proc/self/fd/" + fd)[:6] for fd in ("3", "4", "5") if os.path.exists("/proc/self/fd/" + fd)])
+"""
+
+
+def confined(location: str, mode: str, *command: str) -> list[str]:
+    """What a command says where virtiofsd would run: as the guest's user 1000 is ours, and root nobody."""
+    ready, tell = os.pipe()
+    hear, go = os.pipe()
+    argv = [sys.executable, "-IS", confine.__file__, str(tell), str(hear), location, mode, "--", *command]
+    with subprocess.Popen(argv, pass_fds=(tell, hear), stdout=subprocess.PIPE, text=True) as child:
+        os.close(tell)
+        try:
+            if os.read(ready, 1) != b"1":
+                pytest.skip("no user namespace is to be had")
+            for kind, own in (("uid", os.geteuid()), ("gid", os.getegid())):
+                with open(f"/proc/{child.pid}/{kind}_map", "w", encoding="ascii") as file:
+                    file.write(f"0 1879048192 1000\n1000 {own} 1\n")
+            os.write(go, b"1")
+            complaint = os.read(ready, 4096)
+            said = child.communicate(timeout=30)[0]
+        finally:
+            for descriptor in (ready, hear, go):
+                os.close(descriptor)
+    assert complaint == b""
+    return said.splitlines()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="writes the map of a namespace itself, as root's host agent does")
+@pytest.mark.parametrize(("mode", "written"), [("ro", "Read-only file system"), ("rw", "None")])
+def test_it_is_confined_to_its_directory(tmp_path, mode: str, written: str) -> None:
+    shared = tmp_path / "shared"
+    (shared / "folder").mkdir(parents=True)
+    (shared / "file").write_text("hello")
+    said = dict(line.split(" ", 1) for line in confined(str(shared), mode, sys.executable, "-ISc", LOOK, str(shared)))
+    assert said["uid"] == "0"
+    assert said["owner"] == "1000"
+    assert said["read"] == "hello"
+    assert (said["write"], said["below"]) == (written, written)
+    assert said["kill"] == "Operation not permitted"
+    assert "pipe:" not in said["descriptors"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="see above")
+def test_a_set_user_id_program_of_the_share_gives_nothing(tmp_path) -> None:
+    said = confined(str(tmp_path), "rw", "/bin/sh", "-c", f"grep ' {tmp_path} ' /proc/self/mountinfo | cut -d' ' -f6")
+    assert {"nosuid", "nodev"} <= set(said[0].split(","))
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"type": "gpu", "binary": "/x"}', '{"type": "fs", "binary": "x"}'])
+def test_descriptions_that_lead_nowhere_are_passed_over(tmp_path, content: str) -> None:
+    folder = tmp_path / ".local/share/qemu/vhost-user"
+    folder.mkdir(parents=True)
+    (folder / "10.json").write_text(content)
+    program = tmp_path / "virtiofsd"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    nowhere = str(tmp_path / "bin/qemu")
+    found = find_virtiofsd(home=str(tmp_path), qemu=nowhere, fallbacks=(str(program),), system=str(tmp_path / "none"))
+    assert found == str(program)
+
+
+def test_a_description_comes_before_the_usual_places(tmp_path) -> None:
+    folder = tmp_path / "share/qemu/vhost-user"
+    folder.mkdir(parents=True)
+    (folder / "50.json").write_text(json.dumps({"type": "fs", "binary": "/bin/sh"}))
+    qemu = str(tmp_path / "bin/qemu")
+    assert find_virtiofsd(home="/nonexistent", qemu=qemu, fallbacks=("/bin/true",), system="/none") == "/bin/sh"
+    with pytest.raises(MissingToolError, match="virtiofsd") as caught:
+        find_virtiofsd(home="/nonexistent", qemu="/none/bin/qemu", fallbacks=(), system="/none")
+    assert "mountType: 9p" in caught.value.hint
+
+
+def test_both_programs_are_told_the_same_in_their_own_words() -> None:
+    ours, older = (Virtiofsd(path="/v", is_rust=rust).arguments(7, "/a,b") for rust in (True, False))
+    assert ours == ("/v", "--fd=7", "--shared-dir=/a,b", "--sandbox={sandbox}", "--xattr", "--rlimit-nofile=0")
+    assert older[:4] == ("/v", "--fd=7", "-f", "-o")
+    assert "source=/a\\,b" in older
+    assert "sandbox={sandbox}" in older
+
+
+async def test_one_that_does_not_start_is_told_with_its_reason(tmp_path) -> None:
+    server = VirtiofsdServer(
+        facts=SystemHostInspector().facts(), runner=AsyncProcessRunner(), processes=SystemProcessTable()
+    )
+    gone = ServedDirectory(
+        location=str(tmp_path / "gone"), socket=str(tmp_path / "s"), log=str(tmp_path / "log"), guest_uid=1000
+    )
+    try:
+        with pytest.raises(LaunchFailedError, match="No such file or directory"):
+            await asyncio.wait_for(server.serve(gone), 30)
+    except MissingToolError as error:
+        pytest.skip(error.message)
