@@ -9,6 +9,7 @@ from lima.testing.fakes.agents import (
 )
 from lima.testing.fakes.dialogue import FakeDialogue
 from lima.testing.fakes.disks import FakeDiskStore
+from lima.testing.fakes.folders import FakeFolderServer, FakeServedFolder
 from lima.testing.fakes.forwards import FakeForward, FakePortForwarder
 from lima.testing.fakes.guest_agent import FakeGuestAgent
 from lima.testing.fakes.guests import FakeHypervisor, FakeNetworkDaemon, FakeTransport
@@ -41,6 +42,7 @@ __all__ = [
     "FakeDiskTool",
     "FakeEventSink",
     "FakeFileRewriter",
+    "FakeFolderServer",
     "FakeForward",
     "FakeGuestAgent",
     "FakeGuestProgressSource",
@@ -61,6 +63,7 @@ __all__ = [
     "FakeSeedWriter",
     "FakeShareLocations",
     "FakeShareServer",
+    "FakeServedFolder",
     "FakeSshClient",
     "FakeSshKeys",
     "FakeSummaryCache",
