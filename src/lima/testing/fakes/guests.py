@@ -1,6 +1,8 @@
 """Fakes of what runs and reaches guests."""
 
 import asyncio
+import contextlib
+import os
 from collections.abc import Callable
 
 from lima.domain.errors import HypervisorError, NetworkError, UnreachableError
@@ -129,6 +131,8 @@ class FakeTransport(Failing):
         return result
 
     async def attach(self, argv: tuple[str, ...], stdio: int) -> RemoteResult:
+        with contextlib.suppress(OSError):  # those of other fakes are of nothing
+            os.close(stdio)
         if not self._is_connected:
             raise UnreachableError("the connection is gone")
         self._maybe_fail()
