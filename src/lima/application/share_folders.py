@@ -5,6 +5,8 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from lima.application.bell import Bell
 from lima.domain.errors import GuestError, LimaError, UnreachableError
@@ -131,7 +133,7 @@ class ShareFolders:
             except UnreachableError as error:
                 self._say_once(f"Mounts wait for the ssh connection: {error.message}", Level.DEBUG)
                 self._answer(asked)
-                await self._bell.until(lambda asked=asked: self._asked != asked)
+                await self._bell.until(partial(self._is_news, asked))
                 continue
             self._answer(asked)
             if await self._wait_for_loss(asked):
@@ -148,12 +150,16 @@ class ShareFolders:
         if any(kept.was_there and not kept.is_alive for kept in self._kept):
             return True
         sessions = [kept.session for kept in self._kept if kept.session is not None and kept.is_alive]
-        news = asyncio.ensure_future(self._bell.until(lambda: self._asked != asked))
+        news = asyncio.ensure_future(self._bell.until(partial(self._is_news, asked)))
+        awaited: tuple[asyncio.Future[Any], ...] = (*sessions, news)
         try:
-            await asyncio.wait((*sessions, news), return_when=asyncio.FIRST_COMPLETED)
-            return self._asked == asked
+            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+            return not self._is_news(asked)
         finally:
             news.cancel()
+
+    def _is_news(self, asked: int) -> bool:
+        return self._asked != asked
 
     async def _restore(self, kept: _Kept, transport: Transport) -> None:
         mount = kept.mount

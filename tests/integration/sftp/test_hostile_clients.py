@@ -9,9 +9,6 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-
-from lima.adapters.sftp.beneath import Beneath
-from lima.adapters.sftp.wire import MAX_MESSAGE, Kind, ProtocolError, Status
 from tests.sftp_client import (
     APPEND,
     CREAT,
@@ -31,6 +28,9 @@ from tests.sftp_client import (
     served_by_nobody,
     text,
 )
+
+from lima.adapters.sftp.beneath import Beneath
+from lima.adapters.sftp.wire import MAX_MESSAGE, Kind, ProtocolError, Status
 
 IS_ROOT = os.geteuid() == 0
 SERVERS = {

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.local_sshd import local_sshd
+from tests.sftp_client import World, new_world
 
 from lima.adapters.sftp.server import SftpFolderServer
 from lima.adapters.ssh.openssh import OpensshTransport

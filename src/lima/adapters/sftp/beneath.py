@@ -77,7 +77,7 @@ class Beneath:
         try:
             _require_regular(pinned)
             if _HAS_PATH:
-                return os.open(through(pinned), flags)
+                return os.open(f"/proc/self/fd/{pinned}", flags)
         finally:
             os.close(pinned)
         # no O_PATH: what was pinned may have been replaced by now
