@@ -3,7 +3,7 @@ in reverse order at the end. Source: reference, runtime §10.2."""
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -24,6 +24,7 @@ FIRST_PAUSE_S, LAST_PAUSE_S = 0.2, 30.0
 """Between two tries; the second only after many that failed."""
 MAX_SAID = 50
 MOUNTS_FILE = "/proc/self/mounts"
+WHO = "id -u; id -g"
 MADE = b"made"
 MAKE_POINT = """\
 [ -d "$1" ] && exit 0
@@ -74,11 +75,12 @@ class _Kept:
 class ShareFolders:
     """For the life of one guest. One mount at a time is made: those that others lie below come first."""
 
-    server: FolderServer
+    server: Callable[[], FolderServer]
+    """Made when it is first needed."""
     clock: Clock
     log: EventSink
     _kept: list[_Kept] = field(default_factory=list, init=False)
-    _guest_owner: tuple[int, int] = field(default=(0, 0), init=False)
+    _guest_user: tuple[int, int] | None = field(default=None, init=False)
     _transport: Transport | None = field(default=None, init=False)
     _keeper: "asyncio.Future[None] | None" = field(default=None, init=False)
     _asked: int = field(default=0, init=False)
@@ -87,14 +89,11 @@ class ShareFolders:
     _bell: Bell = field(default_factory=Bell, init=False)
     _said: set[str] = field(default_factory=set, init=False)
 
-    async def __call__(
-        self, mounts: Sequence[SshfsMount], transport: Transport, *, guest_owner: tuple[int, int]
-    ) -> tuple[str, ...]:
+    async def __call__(self, mounts: Sequence[SshfsMount], transport: Transport) -> tuple[str, ...]:
         """The ssh connection stands, for the first time or again: return when every mount does too, or cannot be made,
         with the reasons of those that cannot. From now on they are kept."""
         if self._keeper is None:
             self._kept = [_Kept(mount=mount) for mount in in_order(mounts)]
-            self._guest_owner = guest_owner
             self._transport = transport
             self._keeper = asyncio.ensure_future(self._keep(transport))
         self._asked = asked = self._asked + 1
@@ -203,9 +202,9 @@ class ShareFolders:
             location=mount.location,
             is_writable=mount.writable,
             follows_links=mount.follow_symlinks,
-            guest_owner=self._guest_owner,
+            guest_owner=await self._owner(transport),
         )
-        kept.served = served = await self.server.serve(folder)
+        kept.served = served = await self.server().serve(folder)
         kept.session = session = asyncio.ensure_future(transport.attach(argv, served.take_client_end()))
         # nobody speaks to a server whose client is gone
         session.add_done_callback(lambda _: served.close())
@@ -231,6 +230,17 @@ class ShareFolders:
         """What is mounted there; empty for nothing."""
         done = await transport.run(("cat", MOUNTS_FILE))
         return mounted(done.stdout.decode(errors="surrogateescape")).get(mount.mount_point, "")
+
+    async def _owner(self, transport: Transport) -> tuple[int, int]:
+        """Numbers of the guest's user and group."""
+        if self._guest_user is None:
+            done = await transport.run(("sh", "-c", WHO))
+            try:
+                uid, gid = (int(word) for word in done.stdout.split())
+            except ValueError as error:
+                raise GuestError(f"the guest does not say who its user is: {_complaint(done)}") from error
+            self._guest_user = uid, gid
+        return self._guest_user
 
     async def _take_away(self, kept: _Kept, transport: Transport) -> None:
         await _guest(transport, UNMOUNT, kept.mount)

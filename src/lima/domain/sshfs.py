@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from lima.domain.mount_plan import REVERSE_SSHFS, MountPlan
+
 OWN_TYPES = ("fuse.sshfs", "fuse.osxfuse")
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
@@ -24,6 +26,22 @@ class SshfsMount:
     def is_below(self, other: "SshfsMount") -> bool:
         """Whether it lies in what `other` mounts."""
         return self.mount_point.startswith(other.mount_point.rstrip("/") + "/")
+
+
+def sshfs_mounts(plan: MountPlan) -> tuple[SshfsMount, ...]:
+    """Those that need us: none where the guest mounts by itself."""
+    if plan.type != REVERSE_SSHFS:
+        return ()
+    return tuple(
+        SshfsMount(
+            location=mount.location,
+            mount_point=mount.mount_point,
+            writable=mount.writable,
+            cache=mount.sshfs.cache,
+            follow_symlinks=mount.sshfs.follow_symlinks,
+        )
+        for mount in plan.mounts
+    )
 
 
 def in_order(mounts: Iterable[SshfsMount]) -> tuple[SshfsMount, ...]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lima.adapters.qemu.accelerator import QemuAcceleratorProbe
     from lima.adapters.qemu.disks import QemuDiskTool
     from lima.adapters.qemu.hypervisor import QemuHypervisor
+    from lima.adapters.sftp.server import SftpFolderServer
     from lima.adapters.ssh.client_info import OpensshClient
     from lima.adapters.ssh.keys import OpensshKeys
     from lima.adapters.ssh.openssh import OpensshTransport
@@ -152,6 +153,13 @@ def guest_agent() -> GuestAgentLink:
     return GrpcGuestAgent()
 
 
+@cache
+def folder_server() -> SftpFolderServer:
+    from lima.adapters.sftp.server import SftpFolderServer
+
+    return SftpFolderServer()
+
+
 def new_name_server(facts: HostFacts) -> Callable[[HostNames, bool], LoopbackNameServer]:
     def new(names: HostNames, ipv6: bool) -> LoopbackNameServer:
         # where no guest asks us, nobody needs three megabytes of DNS
@@ -229,6 +237,7 @@ def supervise(
     from lima.application.serve_names import ServeNames
     from lima.application.serve_shares import ServeShares
     from lima.application.share_ssh_agent import ShareSshAgent
+    from lima.application.share_folders import ShareFolders
     from lima.application.supervise import Supervise
     from lima.application.watch_boot_log import WatchBootLog
 
@@ -249,6 +258,7 @@ def supervise(
         progress=progress,
         new_hypervisor=new_hypervisor,
         answer_yq=AnswerYq(rewriter=rewriter, clock=the_clock, log=log),
+        folders=ShareFolders(server=folder_server, clock=the_clock, log=log),
         names=ServeNames(new_server=new_name_server, log=log),
         shares=ServeShares(store=instances, server=shares, state=state, log=log),
         mounts=OfferMounts(locations=LocalShareLocations(), log=log),

@@ -49,7 +49,7 @@ async def transport() -> AsyncIterator[OpensshTransport]:
 
 @pytest.fixture
 async def shares() -> AsyncIterator[ShareFolders]:
-    found = ShareFolders(server=SftpFolderServer(), clock=SystemClock(), log=FakeEventSink())
+    found = ShareFolders(server=SftpFolderServer, clock=SystemClock(), log=FakeEventSink())
     yield found
     await found.end()
 
@@ -95,7 +95,7 @@ def sshfs_of(mount: SshfsMount) -> list[int]:
 
 async def test_what_people_do_with_files(world: World, transport: OpensshTransport, shares: ShareFolders) -> None:
     mount = mount_of(world, writable=True)
-    assert await shares([mount], transport, guest_owner=owner()) == ()
+    assert await shares([mount], transport) == ()
     there = mount.mount_point
     script = """set -e; cd "$1"
     test "$(cat file folder/file)" = "$(printf 'inside\\ninside')"
@@ -126,7 +126,7 @@ async def test_what_people_do_with_files(world: World, transport: OpensshTranspo
 
 async def test_a_read_only_mount_is_one(world: World, transport: OpensshTransport, shares: ShareFolders) -> None:
     mount = mount_of(world)
-    assert await shares([mount], transport, guest_owner=owner()) == ()
+    assert await shares([mount], transport) == ()
     assert await command("cat", f"{mount.mount_point}/file") == "inside\n"
     done = await asyncio.to_thread(
         subprocess.run, ["touch", f"{mount.mount_point}/x"], capture_output=True, check=False
@@ -139,7 +139,7 @@ async def test_links_are_followed_as_long_as_they_stay_inside(
     world: World, transport: OpensshTransport, shares: ShareFolders
 ) -> None:
     mount = mount_of(world, follow_symlinks=True)
-    assert await shares([mount], transport, guest_owner=owner()) == ()
+    assert await shares([mount], transport) == ()
     there = mount.mount_point
     assert await command("stat", "-c", "%F", f"{there}/near", f"{there}/near-folder") == "regular file\ndirectory\n"
     assert await command("cat", f"{there}/near-folder/file") == "inside\n"
@@ -153,7 +153,8 @@ async def test_owners_are_the_users_of_either_side(
     world: World, transport: OpensshTransport, shares: ShareFolders
 ) -> None:
     mount = mount_of(world, writable=True)
-    assert await shares([mount], transport, guest_owner=(4321, 4322)) == ()
+    shares._guest_user = (4321, 4322)
+    assert await shares([mount], transport) == ()
     there = mount.mount_point
     await command("sh", "-c", 'echo x >"$1/new"; chown 4321:4322 "$1/new"', "sh", there)
     assert await command("stat", "-c", "%u %g", f"{there}/new") == "4321 4322\n"
@@ -165,7 +166,7 @@ async def test_a_mount_is_back_soon_after_its_processes_were_killed(
     world: World, transport: OpensshTransport, shares: ShareFolders, victim: str
 ) -> None:
     mount = mount_of(world, writable=True)
-    assert await shares([mount], transport, guest_owner=owner()) == ()
+    assert await shares([mount], transport) == ()
     (old,) = await asyncio.to_thread(sshfs_of, mount)
     began = time.monotonic()
     if victim == "sshfs":
@@ -176,7 +177,7 @@ async def test_a_mount_is_back_soon_after_its_processes_were_killed(
         os.kill(pid, signal.SIGKILL)
         await transport.wait_lost()
         await transport.connect()
-        assert await shares([mount], transport, guest_owner=owner()) == ()
+        assert await shares([mount], transport) == ()
     await until(lambda: is_mounted(mount) and old not in (pids := sshfs_of(mount)) and bool(pids))
     assert await command("cat", f"{mount.mount_point}/file") == "inside\n"
     took = time.monotonic() - began
@@ -191,7 +192,7 @@ async def test_mounts_in_mounts_come_and_go_in_order(
 ) -> None:
     outer = mount_of(world, writable=True)
     inner = SshfsMount(location=world.inside("folder"), mount_point=f"{outer.mount_point}/new/inner")
-    assert await shares([inner, outer], transport, guest_owner=owner()) == ()
+    assert await shares([inner, outer], transport) == ()
     assert await command("cat", f"{inner.mount_point}/file") == "inside\n"
     await shares.end()
     assert not is_mounted(outer)
@@ -202,7 +203,7 @@ async def test_mounts_in_mounts_come_and_go_in_order(
 async def test_names_are_bytes(world: World, transport: OpensshTransport, shares: ShareFolders) -> None:
     name = b"\xff\xfe no utf-8 \n$(x)"
     mount = mount_of(world, writable=True)
-    assert await shares([mount], transport, guest_owner=owner()) == ()
+    assert await shares([mount], transport) == ()
     await asyncio.to_thread(Path(os.fsdecode(mount.mount_point.encode() + b"/" + name)).write_text, "x")
     assert name in os.listdir(world.share.encode())
     assert name in await asyncio.to_thread(os.listdir, mount.mount_point.encode())

@@ -5,90 +5,27 @@ from collections.abc import Callable
 
 import pytest
 
-from lima.application.share_folders import MAKE_POINT, MOUNTS_FILE, REMOVE_POINT, UNMOUNT, ShareFolders
+from lima.application.share_folders import ShareFolders
 from lima.domain.sshfs import SshfsMount
-from lima.ports.transport import RemoteResult
 from lima.testing.fakes import FakeClock, FakeEventSink, FakeFolderServer, FakeTransport
+from tests.unit.application.sshfs_guest import Guest
 
-OWNER = (1000, 1000)
+OWNER = (1000, 1001)
 HOME = SshfsMount(location="/home/jane", mount_point="/home/jane")
 WORK = SshfsMount(location="/srv/work", mount_point="/home/jane/work", writable=True)
 OTHER = SshfsMount(location="/srv/other", mount_point="/srv/a b")
 
 
-class Guest:
-    """sshfs runs while its session does; what it mounts stays when it is killed, and is of no use."""
-
-    def __init__(self) -> None:
-        self.transport = FakeTransport()
-        self.transport.guest = self.run
-        self.folders: dict[str, bool] = {}
-        """Folder → whether anything is in it."""
-        self.table: list[tuple[str, str]] = [("/", "ext4")]
-        self.refusal = ""
-        self.sshfs_is_slow = False
-        self.unmounted: list[str] = []
-
-    def run(self, argv: tuple[str, ...], _stdin: bytes) -> RemoteResult:
-        if argv == ("cat", MOUNTS_FILE):
-            self._sshfs()
-            lines = (f"x {point.replace(' ', chr(92) + '040')} {kind} rw 0 0" for point, kind in self.table)
-            return said("\n".join(lines))
-        _, _, script, _, point = argv
-        if script == MAKE_POINT:
-            is_new = point not in self.folders
-            self.folders.setdefault(point, False)
-            return said("made\n" if is_new else "")
-        mounts = [entry for entry in self.table if entry[0] == point]
-        if script == UNMOUNT:
-            if not mounts:
-                return said("", code=1, err="not mounted")
-            self.table.remove(mounts[-1])
-            self.unmounted.append(point)
-            for session in self.sessions(point):
-                session.set_result(said(""))
-            return said("")
-        assert script == REMOVE_POINT
-        if self.folders.get(point, True) or mounts:
-            return said("", code=1, err="not empty")
-        del self.folders[point]
-        return said("")
-
-    def sessions(self, point: str) -> list["asyncio.Future[RemoteResult]"]:
-        return [session for argv, session in self.transport.attached.items() if argv[2] == point and not session.done()]
-
-    def has(self, mount: SshfsMount) -> bool:
-        return (mount.mount_point, "fuse.sshfs") in self.table and bool(self.sessions(mount.mount_point))
-
-    def kill(self, mount: SshfsMount) -> None:
-        """sshfs dies, and leaves a mount that nobody serves."""
-        for session in self.sessions(mount.mount_point):
-            session.set_result(said("", code=137))
-
-    def _sshfs(self) -> None:
-        for argv, session in self.transport.attached.items():
-            if session.done() or (argv[2], "fuse.sshfs") in self.table or self.sshfs_is_slow:
-                continue
-            if self.refusal and "nonempty" not in argv[-1]:
-                session.set_result(said("", code=1, err=self.refusal))
-            else:
-                self.table.append((argv[2], "fuse.sshfs"))
-
-
-def said(out: str, *, code: int = 0, err: str = "") -> RemoteResult:
-    return RemoteResult(exit_code=code, stdout=out.encode(), stderr=err.encode())
-
-
 class World:
     def __init__(self) -> None:
-        self.guest = Guest()
+        self.guest = Guest(FakeTransport())
         self.server = FakeFolderServer("/home/jane", "/srv/work", "/srv/other")
         self.log = FakeEventSink()
-        self.shares = ShareFolders(server=self.server, clock=FakeClock(), log=self.log)
+        self.shares = ShareFolders(server=lambda: self.server, clock=FakeClock(), log=self.log)
 
     async def mount(self, *mounts: SshfsMount) -> tuple[str, ...]:
         await self.guest.transport.connect()
-        return await self.shares(mounts, self.guest.transport, guest_owner=OWNER)
+        return await self.shares(mounts, self.guest.transport)
 
 
 @pytest.fixture
@@ -207,6 +144,15 @@ async def test_the_end_does_not_need_a_guest(world: World) -> None:
     world.guest.transport.lose()
     await world.shares.end()
     assert all(served.is_over for served in world.server.served)
+
+
+async def test_a_guest_that_does_not_know_its_user_gets_no_mount(world: World) -> None:
+    world.guest.who = "lima\n"
+    (failure,) = await world.mount(OTHER)
+    assert "the guest does not say who its user is" in failure
+    world.guest.who = "1000 1001"
+    assert await world.mount(OTHER) == ()
+    await world.shares.end()
 
 
 async def test_nothing_to_mount_is_no_error(world: World) -> None:
