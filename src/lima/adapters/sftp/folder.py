@@ -241,7 +241,9 @@ class Folder:
                 raise PermissionError(errno.EPERM, "no program of a guest gets the rights of a user of the host")
             os.chmod(target, asked.mode)
         if asked.times is not None:
-            os.utime(target, asked.times)
+            accessed, modified = asked.times
+            kept = (_kept(found.st_atime_ns, accessed), _kept(found.st_mtime_ns, modified))
+            os.utime(target, ns=kept)
         if asked.owner is not None:
             self._give(target, found, asked.owner)
 
@@ -277,6 +279,11 @@ class _Names(Iterator[tuple[bytes, os.stat_result]]):
 
     def close(self) -> None:
         self._entries.close()
+
+
+def _kept(is_ns: int, asked_s: int) -> int:
+    """Clients know whole seconds alone: whoever sets the one that it was shown leaves a time as it is."""
+    return is_ns if is_ns // 10**9 == asked_s else asked_s * 10**9
 
 
 def _exists(name: bytes, folder: int) -> bool:
