@@ -25,6 +25,7 @@ from lima.application.serve_names import ServeNames
 from lima.application.serve_shares import ServeShares
 from lima.application.share_ssh_agent import ShareSshAgent
 from lima.application.share_folders import ShareFolders
+from lima.application.tell_changes import TellChanges
 from lima.application.watch_boot_log import WatchBootLog
 from lima.application.write_seed import WriteSeed
 from lima.domain.boot_facts import decode_boot_facts
@@ -93,6 +94,7 @@ class Supervise:
     mounts: OfferMounts
     shares: ServeShares
     folders: ShareFolders
+    tell_changes: TellChanges
     copy_to_host: CopyToHost
     share_ssh_agent: ShareSshAgent
     watch_log: WatchBootLog | None
@@ -136,6 +138,7 @@ class Supervise:
             *([asyncio.ensure_future(self.watch_log(transport, life.provisioned))] if self.watch_log else []),
             asyncio.ensure_future(self._guest_events(life)),
             asyncio.ensure_future(self.shares.watch(name, guest.hypervisor.wait)),
+            asyncio.ensure_future(self.tell_changes(config)),
             asyncio.ensure_future(self.forward(config, transport, life.door, ssh_port=guest.facts.ssh_port)),
         ]
         if not config.plain:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lima.adapters.system.processes import SystemProcessTable
     from lima.adapters.system.runner import AsyncProcessRunner
     from lima.adapters.virtiofs.server import VirtiofsdServer
+    from lima.adapters.watching.watch import InotifyFolderWatch
     from lima.adapters.yq.child import ChildRewriter
     from lima.application.agent_state import AgentState
     from lima.application.boot_guest import BootGuest
@@ -160,6 +161,12 @@ def folder_server() -> SftpFolderServer:
     return SftpFolderServer()
 
 
+def folder_watch() -> InotifyFolderWatch:
+    from lima.adapters.watching.watch import InotifyFolderWatch
+
+    return InotifyFolderWatch()
+
+
 def new_name_server(facts: HostFacts) -> Callable[[HostNames, bool], LoopbackNameServer]:
     def new(names: HostNames, ipv6: bool) -> LoopbackNameServer:
         # where no guest asks us, nobody needs three megabytes of DNS
@@ -239,6 +246,7 @@ def supervise(
     from lima.application.share_ssh_agent import ShareSshAgent
     from lima.application.share_folders import ShareFolders
     from lima.application.supervise import Supervise
+    from lima.application.tell_changes import TellChanges
     from lima.application.watch_boot_log import WatchBootLog
 
     attend = AttendAgent(agent=guest_agent, clock=the_clock, state=state, log=log)
@@ -259,6 +267,7 @@ def supervise(
         new_hypervisor=new_hypervisor,
         answer_yq=AnswerYq(rewriter=rewriter, clock=the_clock, log=log),
         folders=ShareFolders(server=folder_server, clock=the_clock, log=log),
+        tell_changes=TellChanges(agent=guest_agent, watch=folder_watch, clock=the_clock, state=state, log=log),
         names=ServeNames(new_server=new_name_server, log=log),
         shares=ServeShares(store=instances, server=shares, state=state, log=log),
         mounts=OfferMounts(locations=LocalShareLocations(), log=log),

@@ -24,6 +24,7 @@ from lima.application.serve_shares import ServeShares
 from lima.application.share_ssh_agent import SCRIPT, ShareSshAgent
 from lima.application.share_folders import ShareFolders
 from lima.application.supervise import DISK_FULL, Supervise
+from lima.application.tell_changes import TellChanges
 from lima.application.watch_boot_log import WatchBootLog
 from lima.application.write_seed import WriteSeed
 from lima.domain.boot_facts import BootFacts, decode_boot_facts, encode_boot_facts
@@ -71,6 +72,8 @@ class Agent:
     yq: fakes.FakeFileRewriter = field(default_factory=fakes.FakeFileRewriter)
     outbox: fakes.FakeHostOutbox = field(default_factory=fakes.FakeHostOutbox)
     share_server: fakes.FakeShareServer = field(default_factory=fakes.FakeShareServer)
+    folders: fakes.FakeFolderServer = field(default_factory=fakes.FakeFolderServer)
+    folder_watch: fakes.FakeFolderWatch = field(default_factory=fakes.FakeFolderWatch)
     locations: fakes.FakeShareLocations = field(default_factory=fakes.FakeShareLocations)
     shows_log: bool = False
     guest_agent: fakes.FakeGuestAgent = field(default_factory=fakes.FakeGuestAgent)
@@ -142,6 +145,10 @@ class Agent:
             ),
             probe=self.probe, progress=self.progress, new_hypervisor=self.hypervisor, state=self.state, log=self.log,
             folders=ShareFolders(server=lambda: self.folders, clock=self.clock, log=self.log),
+            tell_changes=TellChanges(
+                agent=lambda: self.guest_agent, watch=lambda: self.folder_watch, clock=self.clock, state=self.state,
+                log=self.log,
+            ),
             names=ServeNames(new_server=self.name_server, log=self.log),
             shares=ServeShares(store=self.store, server=self.share_server, state=self.state, log=self.log),
             mounts=OfferMounts(locations=self.locations, log=self.log),

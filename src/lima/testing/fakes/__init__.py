@@ -9,7 +9,7 @@ from lima.testing.fakes.agents import (
 )
 from lima.testing.fakes.dialogue import FakeDialogue
 from lima.testing.fakes.disks import FakeDiskStore
-from lima.testing.fakes.folders import FakeFolderServer, FakeServedFolder
+from lima.testing.fakes.folders import FakeFolderServer, FakeFolderWatch, FakeServedFolder
 from lima.testing.fakes.forwards import FakeForward, FakePortForwarder
 from lima.testing.fakes.guest_agent import FakeGuestAgent
 from lima.testing.fakes.guests import FakeHypervisor, FakeNetworkDaemon, FakeTransport
@@ -43,6 +43,7 @@ __all__ = [
     "FakeEventSink",
     "FakeFileRewriter",
     "FakeFolderServer",
+    "FakeFolderWatch",
     "FakeForward",
     "FakeGuestAgent",
     "FakeGuestProgressSource",

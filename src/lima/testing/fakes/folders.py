@@ -1,9 +1,11 @@
-"""A fake server of folders."""
+"""Fakes of what serves folders, and of what watches them."""
 
 import asyncio
+from collections.abc import AsyncGenerator, Sequence
 
 from lima.domain.errors import StorageError
 from lima.ports.folder_server import SharedFolder
+from lima.ports.folder_watch import PathChanged
 from lima.testing.fakes.failing import Failing
 
 DESCRIPTOR = 1000
@@ -55,3 +57,26 @@ class FakeFolderServer(Failing):
         served = FakeServedFolder(folder)
         self.served.append(served)
         return served
+
+
+class FakeFolderWatch(Failing):
+    """Tells what a test says. `watched` are the folders of the watches that go on now."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.watched: list[tuple[str, ...]] = []
+        self._batches: asyncio.Queue[Sequence[PathChanged]] = asyncio.Queue()
+
+    async def changes(self, folders: Sequence[str]) -> AsyncGenerator[Sequence[PathChanged], None]:
+        self._maybe_fail()
+        self.watched.append(tuple(folders))
+        try:
+            yield ()
+            while True:
+                yield await self._batches.get()
+        finally:
+            self.watched.remove(tuple(folders))
+
+    def change(self, folder: str, path: str, *, mtime_ns: int = 1) -> None:
+        """Something changes."""
+        self._batches.put_nowait((PathChanged(folder=folder, path=path, mtime_ns=mtime_ns),))
