@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pycdlib
 import pytest
+from tests.sftp_client import Client
 from tests.ssh_server import free_port, running_sshd, transport_to
 
 from lima.adapters.bootstrap.builder import BootstrapBuilder
@@ -66,6 +67,7 @@ from lima.domain.errors import (
     PortTakenError,
     RemoteCommandError,
     StorageError,
+    UnreachableError,
     YqError,
 )
 from lima.domain.events import AgentStatus, decode_event
@@ -81,7 +83,6 @@ from lima.entrypoints.cli.progress import TerminalProgress
 from lima.ports.share_server import ServedDirectory
 from lima.testing import contracts, fakes
 from lima.testing.contracts.folders import shared
-from tests.sftp_client import Client
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 

@@ -23,8 +23,8 @@ from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
 from lima.application.serve_names import ServeNames
 from lima.application.serve_shares import ServeShares
-from lima.application.share_ssh_agent import ShareSshAgent
 from lima.application.share_folders import ShareFolders
+from lima.application.share_ssh_agent import ShareSshAgent
 from lima.application.tell_changes import TellChanges
 from lima.application.watch_boot_log import WatchBootLog
 from lima.application.write_seed import WriteSeed

@@ -243,8 +243,8 @@ def supervise(
     from lima.application.offer_mounts import OfferMounts
     from lima.application.serve_names import ServeNames
     from lima.application.serve_shares import ServeShares
-    from lima.application.share_ssh_agent import ShareSshAgent
     from lima.application.share_folders import ShareFolders
+    from lima.application.share_ssh_agent import ShareSshAgent
     from lima.application.supervise import Supervise
     from lima.application.tell_changes import TellChanges
     from lima.application.watch_boot_log import WatchBootLog

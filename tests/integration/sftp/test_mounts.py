@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.local_sshd import local_sshd
 from tests.sftp_client import World, new_world
+from tests.ssh_server import running_sshd, transport_to
 
 from lima.adapters.sftp.server import SftpFolderServer
 from lima.adapters.ssh.openssh import OpensshTransport
@@ -20,8 +20,6 @@ from lima.adapters.system.clock import SystemClock
 from lima.application.share_folders import ShareFolders
 from lima.domain.sshfs import SshfsMount, mounted
 from lima.testing.fakes import FakeEventSink
-from tests.sftp_client import World, new_world
-from tests.ssh_server import running_sshd, transport_to
 
 pytestmark = [pytest.mark.needs_sshfs]
 

@@ -21,8 +21,8 @@ from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
 from lima.application.serve_names import ServeNames
 from lima.application.serve_shares import ServeShares
-from lima.application.share_ssh_agent import SCRIPT, ShareSshAgent
 from lima.application.share_folders import ShareFolders
+from lima.application.share_ssh_agent import SCRIPT, ShareSshAgent
 from lima.application.supervise import DISK_FULL, Supervise
 from lima.application.tell_changes import TellChanges
 from lima.application.watch_boot_log import WatchBootLog
@@ -47,7 +47,6 @@ from lima.domain.process import ProcessIdentity
 from lima.domain.progress import Level, Note
 from lima.domain.share_facts import decode_share_facts, encode_share_facts, share_facts
 from lima.domain.template import AdditionalDisk, HostResolver, Mount, SshSection
-from lima.domain.template import AdditionalDisk, HostResolver, Mount
 from lima.ports.hypervisor import GuestEvent
 from lima.ports.transport import RemoteResult
 from lima.testing import fakes

@@ -83,9 +83,7 @@ async def test_nothing_is_watched_before_an_agent_is_there_and_after_it_left(wor
     await asyncio.gather(task, return_exceptions=True)
 
 
-@pytest.mark.parametrize(
-    "config", [CONFIG.but(mount_inotify=False), CONFIG.but(mounts=MountPlan(mounts=MOUNTS[2:]))]
-)
+@pytest.mark.parametrize("config", [CONFIG.but(mount_inotify=False), CONFIG.but(mounts=MountPlan(mounts=MOUNTS[2:]))])
 async def test_where_nothing_is_to_be_told_nothing_runs(world: World, config: InstanceConfig) -> None:
     await world.connect()
     await asyncio.wait_for(world.start(config), 5)
