@@ -20,6 +20,7 @@ for place in /usr/libexec/virtiofsd /usr/lib/virtiofsd /usr/lib/qemu/virtiofsd; 
 	[ ! -x "$place" ] || virtiofsd=$place
 done
 [ -n "$virtiofsd" ] || missing="$missing virtiofsd"
+[ ! -e /dev/fuse ] || need sshfs sshfs
 if [ "${2:-}" = all ]; then
 	need ansible-playbook ansible-core
 	need mcopy mtools

@@ -25,6 +25,7 @@ from lima.adapters.images.store import CachedImageStore
 from lima.adapters.qemu.accelerator import QemuAcceleratorProbe
 from lima.adapters.qemu.disks import QemuDiskTool
 from lima.adapters.qemu.hypervisor import QemuHypervisor
+from lima.adapters.sftp.server import SftpFolderServer, SftpService
 from lima.adapters.ssh.client_info import OpensshClient
 from lima.adapters.ssh.keys import OpensshKeys
 from lima.adapters.ssh.openssh import OpensshTransport
@@ -36,6 +37,7 @@ from lima.adapters.system.runner import AsyncProcessRunner
 from lima.adapters.templates.source import TemplateFiles
 from lima.adapters.terminal.dialogue import TerminalDialogue
 from lima.adapters.virtiofs.server import VirtiofsdServer
+from lima.adapters.watching.watch import InotifyFolderWatch
 from lima.adapters.yq.child import ChildRewriter
 from lima.adapters.yq.engine import YaqpyQuery
 from lima.entrypoints.cli.output import Log
@@ -48,6 +50,8 @@ from lima.ports.dialogue import Dialogue
 from lima.ports.disk_store import DiskStore
 from lima.ports.events import EventSink
 from lima.ports.file_rewriter import FileRewriter
+from lima.ports.folder_server import FolderServer, ServedFolder
+from lima.ports.folder_watch import FolderWatch
 from lima.ports.go_templates import GoTemplates
 from lima.ports.guest_agent import GuestAgent, GuestAgentLink
 from lima.ports.host import AcceleratorProbe, HostInspector
@@ -92,6 +96,9 @@ FILE_STORES: tuple[type[FileStore], ...] = (fakes.FakeImageStore, CachedImageSto
 IMAGE_BUILDERS: tuple[type[ImageBuilder], ...] = (fakes.FakeImageBuilder, BootstrapBuilder)
 IMAGE_STORES: tuple[type[ImageStore], ...] = (fakes.FakeImageStore, CachedImageStore)
 INSTANCE_STORES: tuple[type[InstanceStore], ...] = (fakes.FakeInstanceStore, FilesystemInstanceStore)
+FOLDER_WATCHES: tuple[type[FolderWatch], ...] = (fakes.FakeFolderWatch, InotifyFolderWatch)
+FOLDER_SERVERS: tuple[type[FolderServer], ...] = (fakes.FakeFolderServer, SftpFolderServer)
+SERVED_FOLDERS: tuple[type[ServedFolder], ...] = (fakes.FakeServedFolder, SftpService)
 NAME_SERVERS: tuple[type[NameServer], ...] = (fakes.FakeNameServer, LoopbackNameServer)
 NETWORK_DAEMONS: tuple[type[NetworkDaemon], ...] = (fakes.FakeNetworkDaemon,)
 PORT_ALLOCATORS: tuple[type[PortAllocator], ...] = (fakes.FakePortAllocator, LoopbackPorts)

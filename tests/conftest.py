@@ -19,6 +19,7 @@ TOOLS = {
     "needs_qemu": ("qemu-system-x86_64", "qemu-img"),
     "needs_ssh": ("ssh", "sshd", "ssh-keygen"),
     "needs_shells": ("bash", "zsh", "fish"),
+    "needs_sshfs": ("ssh", "sshd", "ssh-keygen", "sshfs"),
 }
 
 
@@ -34,6 +35,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker(mark):
                 item.add_marker(pytest.mark.skip(reason=f"{', '.join(missing)} is not installed"))
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        for item in items:
+            if item.get_closest_marker("needs_sshfs"):
+                item.add_marker(pytest.mark.skip(reason="no FUSE here"))
     if os.geteuid() != 0:
         for item in items:
             if item.get_closest_marker("needs_root"):

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pycdlib
 import pytest
+from tests.sftp_client import Client
 from tests.ssh_server import free_port, running_sshd, transport_to
 
 from lima.adapters.bootstrap.builder import BootstrapBuilder
@@ -42,6 +43,7 @@ from lima.adapters.qemu.accelerator import QemuAcceleratorProbe
 from lima.adapters.qemu.disks import QemuDiskTool
 from lima.adapters.qemu.hypervisor import QemuHypervisor
 from lima.adapters.qemu.probe_kernel import probe_kernel
+from lima.adapters.sftp.server import SftpFolderServer
 from lima.adapters.ssh import openssh
 from lima.adapters.ssh.client_info import OpensshClient
 from lima.adapters.ssh.keys import OpensshKeys
@@ -65,6 +67,7 @@ from lima.domain.errors import (
     PortTakenError,
     RemoteCommandError,
     StorageError,
+    UnreachableError,
     YqError,
 )
 from lima.domain.events import AgentStatus, decode_event
@@ -79,6 +82,7 @@ from lima.entrypoints.cli.output import Log
 from lima.entrypoints.cli.progress import TerminalProgress
 from lima.ports.share_server import ServedDirectory
 from lima.testing import contracts, fakes
+from lima.testing.contracts.folders import shared
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -399,6 +403,35 @@ class TestIsoSeedWriter(contracts.SeedWriterContract):
         assert os.listdir(os.path.dirname(path)) == ["cidata.iso"]
 
 
+class TestSftpFolderServer(contracts.FolderServerContract):
+    @pytest.fixture
+    def location(self, tmp_path: Path) -> str:
+        return str(tmp_path)
+
+    @pytest.fixture
+    def subject(self) -> SftpFolderServer:
+        return SftpFolderServer()
+
+    async def test_the_client_at_the_other_end_is_served_until_it_goes(
+        self, subject: SftpFolderServer, location: str
+    ) -> None:
+        served = await subject.serve(shared(location))
+        client = Client(socket.socket(fileno=served.take_client_end()), location.encode())
+        assert b"posix-rename@openssh.com" in client.begin()
+        client.put(b"new", b"x")
+        assert client.content(b"new") == b"x"
+        client.link.close()
+        assert await asyncio.wait_for(served.ended(), 10) == ""
+
+    async def test_a_client_that_speaks_something_else_is_told_of(
+        self, subject: SftpFolderServer, location: str
+    ) -> None:
+        served = await subject.serve(shared(location))
+        with socket.socket(fileno=served.take_client_end()) as link:
+            link.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            assert await asyncio.wait_for(served.ended(), 10) == f"a message of {0x47455420} bytes"
+
+
 @pytest.mark.needs_ssh
 class TestOpensshTransport(contracts.TransportContract):
     """Against a throw-away sshd on loopback."""
@@ -415,6 +448,28 @@ class TestOpensshTransport(contracts.TransportContract):
     @pytest.fixture
     def unreachable(self, short_folder: str) -> OpensshTransport:
         return transport_to(short_folder, free_port())
+
+    async def test_a_command_talks_to_a_descriptor_until_it_ends(self, subject: OpensshTransport) -> None:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await subject.connect()
+        talking = asyncio.ensure_future(subject.attach(("sh", "-c", "cat; echo over >&2; exit 3"), theirs.detach()))
+        await loop.sock_sendall(ours, b"a\0b")
+        assert await asyncio.wait_for(loop.sock_recv(ours, 10), 10) == b"a\0b"
+        ours.shutdown(socket.SHUT_WR)
+        done = await asyncio.wait_for(talking, 10)
+        assert (done.exit_code, done.stdout, done.stderr.strip()) == (3, b"", b"over")
+        assert await asyncio.wait_for(loop.sock_recv(ours, 10), 10) == b""
+        ours.close()
+        await subject.close()
+
+    async def test_a_descriptor_is_closed_where_nobody_can_talk_to_it(self, unreachable: OpensshTransport) -> None:
+        ours, theirs = socket.socketpair()
+        with pytest.raises(UnreachableError):
+            await unreachable.attach(("cat",), theirs.detach())
+        assert ours.recv(1) == b""
+        ours.close()
 
     async def test_another_host_key_is_refused(self, subject: OpensshTransport, short_folder: str) -> None:
         with open(f"{short_folder}/known_hosts") as file:

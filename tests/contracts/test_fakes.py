@@ -160,6 +160,16 @@ class TestFakePortAllocator(contracts.PortAllocatorContract):
         return fakes.FakePortAllocator()
 
 
+class TestFakeFolderServer(contracts.FolderServerContract):
+    @pytest.fixture
+    def location(self) -> str:
+        return "/srv"
+
+    @pytest.fixture
+    def subject(self, location: str) -> fakes.FakeFolderServer:
+        return fakes.FakeFolderServer(location)
+
+
 class TestFakeNameServer(contracts.NameServerContract):
     @pytest.fixture
     def new_subject(self) -> Callable[[], fakes.FakeNameServer]:

@@ -1,7 +1,7 @@
 """Wait until a guest is ready: by its own word where it has a progress port, by asking over ssh where not."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -14,13 +14,14 @@ from lima.domain.guest_progress import GuestProgress, Stage, StageState, clean_t
 from lima.domain.probe_script import script_argv
 from lima.domain.progress import Level, Note
 from lima.domain.provision_report import CheckReport, StepState
-from lima.domain.requirements import PATIENCE_S, Check, Requirement, next_pause, requirements
+from lima.domain.requirements import PATIENCE_S, Check, Group, Requirement, next_pause, requirements
 from lima.ports.clock import Clock
 from lima.ports.events import EventSink
 from lima.ports.transport import RemoteResult, Transport
 
 MISMATCH_LIMIT = 3
 """A first boot may show sshd's own host key for a moment, before the seed's takes its place."""
+FUSE_READY_FILE = "/run/lima-fuse-ready"
 SSH_READY_FILE = "/run/lima-ssh-ready"
 BOOT_DONE_FILE = "/run/lima-boot-done"
 SESSION_SCRIPT = "07-etc-environment.sh"
@@ -76,11 +77,19 @@ class AwaitReadiness:
     keeper: ReportKeeper
     door: AgentDoor
     log: EventSink
+    mount: Callable[[], Awaitable[tuple[str, ...]]]
+    """Makes the mounts that the host makes; returns why some are not there."""
 
     async def __call__(self) -> tuple[str, ...]:
-        for requirement in requirements(self.keeper.config):
-            await self._meet(requirement)
-        return self.keeper.failures()
+        needed = requirements(self.keeper.config)
+        for requirement in needed:
+            if requirement.group is Group.ESSENTIAL:
+                await self._meet(requirement)
+        unmounted = await self.mount()
+        for requirement in needed:
+            if requirement.group is not Group.ESSENTIAL:
+                await self._meet(requirement)
+        return (*self.keeper.failures(), *unmounted)
 
     async def reconnect(self) -> None:
         """Return once the shared connection to a guest that was ready stands again."""
@@ -102,6 +111,16 @@ class AwaitReadiness:
             case Check.BOOT_DONE:
                 self.state.booting(waiting_for="boot scripts")
                 await self._marker(BOOT_DONE_FILE)
+            case Check.SSHFS:
+                self.state.booting(waiting_for="sshfs")
+                if not await self._program("sshfs"):
+                    # the mounts will say what is wrong
+                    self._say(f"The {requirement.group} requirement is not met: no sshfs in the guest", Level.ERROR)
+                    watch.tell(StepState.FAILED)
+                    return
+            case Check.FUSE:
+                self.state.booting(waiting_for="sshfs")
+                await self._marker(FUSE_READY_FILE)
             case Check.PROBE:
                 self.state.booting(waiting_for=f"probe `{requirement.description}`")
                 if requirement.probe is not None and not await self._probe(requirement.probe, watch):
@@ -176,6 +195,18 @@ class AwaitReadiness:
             pause = next_pause(pause)
             await self.word.wait_change(pause)
         return waited
+
+    async def _program(self, name: str) -> bool:
+        """Wait until the guest has a program. It will not have it once its boot scripts have ended without."""
+        pause, began = 0.0, self.clock.monotonic()
+        while True:
+            is_last = self.word.done or self.clock.monotonic() - began >= PATIENCE_S
+            if (await self._run(("sh", "-c", f"command -v {name}"))).exit_code == 0:
+                return True
+            if is_last:
+                return False
+            pause = next_pause(pause)
+            await self.word.wait_change(pause)
 
     async def _probe(self, probe: Probe, watch: "_Watch") -> bool:
         """Whether the probe succeeded. It is given up after PATIENCE_S, and as soon as it fails in a guest whose

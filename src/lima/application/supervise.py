@@ -23,7 +23,9 @@ from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
 from lima.application.serve_names import ServeNames
 from lima.application.serve_shares import ServeShares
+from lima.application.share_folders import ShareFolders
 from lima.application.share_ssh_agent import ShareSshAgent
+from lima.application.tell_changes import TellChanges
 from lima.application.watch_boot_log import WatchBootLog
 from lima.application.write_seed import WriteSeed
 from lima.domain.boot_facts import decode_boot_facts
@@ -33,6 +35,7 @@ from lima.domain.guest_progress import StageState
 from lima.domain.host import AcceleratorVerdict
 from lima.domain.instance import FileName
 from lima.domain.progress import Level, Note
+from lima.domain.sshfs import sshfs_mounts
 from lima.ports.agent_feed import GuestProgressSource
 from lima.ports.clock import Clock
 from lima.ports.events import EventSink
@@ -90,6 +93,8 @@ class Supervise:
     names: ServeNames
     mounts: OfferMounts
     shares: ServeShares
+    folders: ShareFolders
+    tell_changes: TellChanges
     copy_to_host: CopyToHost
     share_ssh_agent: ShareSshAgent
     watch_log: WatchBootLog | None
@@ -133,6 +138,7 @@ class Supervise:
             *([asyncio.ensure_future(self.watch_log(transport, life.provisioned))] if self.watch_log else []),
             asyncio.ensure_future(self._guest_events(life)),
             asyncio.ensure_future(self.shares.watch(name, guest.hypervisor.wait)),
+            asyncio.ensure_future(self.tell_changes(config)),
             asyncio.ensure_future(self.forward(config, transport, life.door, ssh_port=guest.facts.ssh_port)),
         ]
         if not config.plain:
@@ -251,6 +257,7 @@ class Supervise:
             keeper=life.keeper,
             door=life.door,
             log=self.log,
+            mount=partial(self._mount, life),
         )
         try:
             while True:
@@ -275,6 +282,13 @@ class Supervise:
             life.keeper.close((error.message,))
             life.provisioned.set()
             self.state.ready((error.message,))
+
+    async def _mount(self, life: _Life) -> tuple[str, ...]:
+        mounts = sshfs_mounts(life.config.mounts)
+        if not mounts:
+            return ()
+        self.state.booting(waiting_for="mounts")
+        return await self.folders(mounts, life.transport)
 
     async def _guest_events(self, life: _Life) -> None:
         while True:
@@ -307,6 +321,7 @@ class Supervise:
             self.state.stopping()
             self._say(f"Shutting down {name}")
             await _cancel(*helpers)
+            await self.folders.end()
             with contextlib.suppress(TransportError):
                 await life.transport.close()
             reached_ssh = life.was_ready or life.word.ssh
@@ -319,6 +334,7 @@ class Supervise:
     # --- the end -----------------------------------------------------------------------------------------------------
 
     async def _forget(self, name: str, life: _Life) -> None:
+        await self.folders.end()
         with contextlib.suppress(TransportError):
             await life.transport.close()
         await self.shares.end(name)

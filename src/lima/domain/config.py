@@ -163,6 +163,7 @@ class InstanceConfig(Value):
     containerd: Containerd = Containerd()
     additional_disks: tuple[AdditionalDisk, ...] = ()
     mounts: MountPlan = MountPlan()
+    mount_inotify: bool = False
     legacy_bios: bool = False
     firmware_images: tuple[FirmwareImage, ...] = ()
     display: str = "none"

@@ -188,6 +188,7 @@ def _config(driver: DriverPass, facts: HostFacts, *, asked: Template) -> Instanc
         containerd=_containerd(filled, facts, asked.containerd or ContainerdSection()),
         additional_disks=_additional_disks(filled),
         mounts=plan_mounts(filled.mounts or (), driver.mount_choice, facts),
+        mount_inotify=bool(filled.mount_inotify),
         legacy_bios=bool(firmware.legacy_bios),
         firmware_images=tuple(
             FirmwareImage(

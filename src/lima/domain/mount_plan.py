@@ -10,12 +10,12 @@ from lima.domain.instance import quote
 from lima.domain.machine import HostOS
 from lima.domain.mounts import DEFAULT_QUEUE_SIZE, clean_path, is_within
 from lima.domain.sizes import parse_size
-from lima.domain.template import Mount, NineP, Template, Virtiofs
+from lima.domain.template import Mount, NineP, Sshfs, Template, Virtiofs
 from lima.domain.values import Value
 from lima.domain.versions import at_least
 
 NINEP, VIRTIOFS, REVERSE_SSHFS = "9p", "virtiofs", "reverse-sshfs"
-HANDLED = (NINEP, VIRTIOFS)
+HANDLED = (NINEP, VIRTIOFS, REVERSE_SSHFS)
 """Types that this version can mount."""
 
 
@@ -35,6 +35,13 @@ class NinePOptions(Value):
     cache: str = "mmap"
 
 
+class SshfsOptions(Value):
+    """`mounts[].sshfs`, filled."""
+
+    cache: bool = True
+    follow_symlinks: bool = False
+
+
 class HostMount(Value):
     """One directory of the host in the guest. `location` (host) and `mount_point` (guest) are absolute and clean; `given`
     is the mount point as the template has it."""
@@ -45,6 +52,7 @@ class HostMount(Value):
     writable: bool = False
     ninep: NinePOptions = NinePOptions()
     queue_size: int = DEFAULT_QUEUE_SIZE
+    sshfs: SshfsOptions = SshfsOptions()
 
     def __str__(self) -> str:
         mode = "writable" if self.writable else "read-only"
@@ -82,12 +90,12 @@ def plan_mounts(mounts: tuple[Mount, ...], choice: MountChoice | None, facts: Ho
     if not mounts or choice is None or choice.type not in HANDLED:
         return MountPlan()
     planned = sorted((_planned(mount) for mount in mounts), key=lambda mount: mount.mount_point.count("/"))
-    warnings = tuple(_warnings(planned, choice.type, facts))
+    warnings = (*_warnings(planned, choice.type, facts), *_server_warnings(mounts, choice.type))
     return MountPlan(type=choice.type, reason=choice.reason, mounts=tuple(planned), warnings=warnings)
 
 
 def _planned(mount: Mount) -> HostMount:
-    ninep = mount.ninep or NineP()
+    ninep, sshfs = mount.ninep or NineP(), mount.sshfs or Sshfs()
     return HostMount(
         location=mount.location or "",
         mount_point=clean_path(mount.mount_point or ""),
@@ -100,6 +108,7 @@ def _planned(mount: Mount) -> HostMount:
             cache=ninep.cache or "",
         ),
         queue_size=(mount.virtiofs or Virtiofs()).queue_size or DEFAULT_QUEUE_SIZE,
+        sshfs=SshfsOptions(cache=sshfs.cache is not False, follow_symlinks=bool(sshfs.follow_symlinks)),
     )
 
 
@@ -114,4 +123,14 @@ def _warnings(mounts: list[HostMount], mount_type: str, facts: HostFacts) -> Ite
             yield (
                 f"mount {mount}: `securityModel: {model}` makes the guest's root the host's root in it;"
                 " `mapped-xattr` does not"
+            )
+
+
+def _server_warnings(mounts: tuple[Mount, ...], mount_type: str) -> Iterator[str]:
+    for mount in mounts if mount_type == REVERSE_SSHFS else ():
+        driver = (mount.sshfs or Sshfs()).sftp_driver
+        if driver not in (None, "", "builtin"):
+            yield (
+                f"mount {quote(mount.mount_point or '')}: `sftpDriver: {driver}` is ignored: the server is always the"
+                " one that is built in, which keeps guests within their shares"
             )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from lima.domain.config import InstanceConfig, Probe
+from lima.domain.sshfs import sshfs_mounts
 
 FIRST_PAUSE_S = 0.1
 LAST_PAUSE_S = 3.0
@@ -26,6 +27,8 @@ class Check(StrEnum):
     SSH = "ssh"
     USER_SESSION = "user session is ready for ssh"
     CONTROL_MASTER = "Explicitly start ssh ControlMaster"
+    SSHFS = "sshfs binary to be installed"
+    FUSE = "fuse to allow_other as user"
     PROBE = "probe"
     BOOT_DONE = "boot scripts must have finished"
 
@@ -54,7 +57,8 @@ class Requirement:
 
 def requirements(config: InstanceConfig) -> tuple[Requirement, ...]:
     """All of them, in order. A plain guest has no marker of the user's session."""
-    essential = [Check.SSH, *([] if config.plain else [Check.USER_SESSION]), Check.CONTROL_MASTER]
+    last = [Check.SSHFS, Check.FUSE] if sshfs_mounts(config.mounts) else [Check.CONTROL_MASTER]
+    essential = [Check.SSH, *([] if config.plain else [Check.USER_SESSION]), *last]
     groups = (
         (Group.ESSENTIAL, [(check, str(check), None) for check in essential]),
         (Group.OPTIONAL, [(Check.PROBE, probe.description, probe) for probe in config.probes]),

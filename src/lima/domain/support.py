@@ -30,7 +30,6 @@ def _beyond_this_version(template: Template) -> Iterator[Problem]:
     asked = {
         "base": template.base,
         "os": template.os not in (None, GuestOS.LINUX),
-        "mountInotify": template.mount_inotify,
         "networks": template.networks,
         "rosetta.enabled": rosetta and rosetta.enabled,
         "nestedVirtualization": template.nested_virtualization,

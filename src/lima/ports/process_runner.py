@@ -43,8 +43,10 @@ class ProcessRunner(Protocol):
         cwd: str | None = None,
         inherit_env: bool = False,
         on_line: Callable[[str], None] | None = None,
+        stdio: int | None = None,
     ) -> Finished:
-        """Run to the end; a non-zero exit is a result. `on_line` hears stderr as it comes. `inherit_env` passes the
+        """Run to the end; a non-zero exit is a result. `stdio`: a descriptor that becomes the program's stdin and
+        stdout, and is closed here. `on_line` hears stderr as it comes. `inherit_env` passes the
         user's own environment on (ssh, editors). A cancelled call kills and reaps the whole process group.
 
         Raises: MissingToolError where the program is not there.

@@ -48,6 +48,11 @@ class Transport(Protocol):
         `on_line` hears its stderr as it comes; a cancelled call closes the command's pipes."""
         ...
 
+    async def attach(self, argv: tuple[str, ...], stdio: int) -> RemoteResult:
+        """As `run`, for a command that talks to the other end of `stdio`, a descriptor that is closed here; its result
+        has no stdout. A cancelled call ends the command's input and output."""
+        ...
+
     async def forward(self, listen: str, connect: str, *, reverse: bool = False) -> None:
         """An address of this host that leads to one in the guest, over the shared connection and for its life; with
         `reverse`, one in the guest that leads to this host. Each is the path of a unix socket or `IP:PORT`. A socket

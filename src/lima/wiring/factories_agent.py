@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lima.adapters.qemu.accelerator import QemuAcceleratorProbe
     from lima.adapters.qemu.disks import QemuDiskTool
     from lima.adapters.qemu.hypervisor import QemuHypervisor
+    from lima.adapters.sftp.server import SftpFolderServer
     from lima.adapters.ssh.client_info import OpensshClient
     from lima.adapters.ssh.keys import OpensshKeys
     from lima.adapters.ssh.openssh import OpensshTransport
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from lima.adapters.system.processes import SystemProcessTable
     from lima.adapters.system.runner import AsyncProcessRunner
     from lima.adapters.virtiofs.server import VirtiofsdServer
+    from lima.adapters.watching.watch import InotifyFolderWatch
     from lima.adapters.yq.child import ChildRewriter
     from lima.application.agent_state import AgentState
     from lima.application.boot_guest import BootGuest
@@ -152,6 +154,19 @@ def guest_agent() -> GuestAgentLink:
     return GrpcGuestAgent()
 
 
+@cache
+def folder_server() -> SftpFolderServer:
+    from lima.adapters.sftp.server import SftpFolderServer
+
+    return SftpFolderServer()
+
+
+def folder_watch() -> InotifyFolderWatch:
+    from lima.adapters.watching.watch import InotifyFolderWatch
+
+    return InotifyFolderWatch()
+
+
 def new_name_server(facts: HostFacts) -> Callable[[HostNames, bool], LoopbackNameServer]:
     def new(names: HostNames, ipv6: bool) -> LoopbackNameServer:
         # where no guest asks us, nobody needs three megabytes of DNS
@@ -228,8 +243,10 @@ def supervise(
     from lima.application.offer_mounts import OfferMounts
     from lima.application.serve_names import ServeNames
     from lima.application.serve_shares import ServeShares
+    from lima.application.share_folders import ShareFolders
     from lima.application.share_ssh_agent import ShareSshAgent
     from lima.application.supervise import Supervise
+    from lima.application.tell_changes import TellChanges
     from lima.application.watch_boot_log import WatchBootLog
 
     attend = AttendAgent(agent=guest_agent, clock=the_clock, state=state, log=log)
@@ -249,6 +266,8 @@ def supervise(
         progress=progress,
         new_hypervisor=new_hypervisor,
         answer_yq=AnswerYq(rewriter=rewriter, clock=the_clock, log=log),
+        folders=ShareFolders(server=folder_server, clock=the_clock, log=log),
+        tell_changes=TellChanges(agent=guest_agent, watch=folder_watch, clock=the_clock, state=state, log=log),
         names=ServeNames(new_server=new_name_server, log=log),
         shares=ServeShares(store=instances, server=shares, state=state, log=log),
         mounts=OfferMounts(locations=LocalShareLocations(), log=log),

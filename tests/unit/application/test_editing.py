@@ -135,7 +135,6 @@ def test_a_result_that_is_no_configuration_is_refused_whole(box: World, flags: E
 @pytest.mark.parametrize(
     ("flags", "path"),
     [
-        (EditFlags(mount_inotify=True), "mountInotify"),
         (EditFlags(network=("lima:user-v2",)), "networks"),
         (EditFlags(vm_type="vz"), "vmType"),
         (EditFlags(nested_virt=True), "nestedVirtualization"),

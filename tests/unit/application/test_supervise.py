@@ -8,7 +8,7 @@ import pytest
 from lima.application.agent_state import AgentState
 from lima.application.answer_yq import AnswerYq
 from lima.application.attend_agent import AttendAgent
-from lima.application.await_readiness import SESSION_SCRIPT, SSH_READY_FILE
+from lima.application.await_readiness import FUSE_READY_FILE, SESSION_SCRIPT, SSH_READY_FILE
 from lima.application.boot_guest import BootGuest
 from lima.application.claim_disks import ClaimDisks
 from lima.application.connect_guest import AimSsh, ConnectGuest
@@ -21,8 +21,10 @@ from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
 from lima.application.serve_names import ServeNames
 from lima.application.serve_shares import ServeShares
+from lima.application.share_folders import ShareFolders
 from lima.application.share_ssh_agent import SCRIPT, ShareSshAgent
 from lima.application.supervise import DISK_FULL, Supervise
+from lima.application.tell_changes import TellChanges
 from lima.application.watch_boot_log import WatchBootLog
 from lima.application.write_seed import WriteSeed
 from lima.domain.boot_facts import BootFacts, decode_boot_facts, encode_boot_facts
@@ -51,6 +53,7 @@ from lima.testing import fakes
 from lima.testing.fakes.hosts import FACTS
 from tests.resolving import no_engine, surroundings
 from tests.unit.application.conftest import template
+from tests.unit.application.sshfs_guest import Guest
 
 NAME = "box"
 
@@ -68,6 +71,8 @@ class Agent:
     yq: fakes.FakeFileRewriter = field(default_factory=fakes.FakeFileRewriter)
     outbox: fakes.FakeHostOutbox = field(default_factory=fakes.FakeHostOutbox)
     share_server: fakes.FakeShareServer = field(default_factory=fakes.FakeShareServer)
+    folders: fakes.FakeFolderServer = field(default_factory=fakes.FakeFolderServer)
+    folder_watch: fakes.FakeFolderWatch = field(default_factory=fakes.FakeFolderWatch)
     locations: fakes.FakeShareLocations = field(default_factory=fakes.FakeShareLocations)
     shows_log: bool = False
     guest_agent: fakes.FakeGuestAgent = field(default_factory=fakes.FakeGuestAgent)
@@ -138,6 +143,11 @@ class Agent:
                 clock=self.clock, state=self.state, log=self.log,
             ),
             probe=self.probe, progress=self.progress, new_hypervisor=self.hypervisor, state=self.state, log=self.log,
+            folders=ShareFolders(server=lambda: self.folders, clock=self.clock, log=self.log),
+            tell_changes=TellChanges(
+                agent=lambda: self.guest_agent, watch=lambda: self.folder_watch, clock=self.clock, state=self.state,
+                log=self.log,
+            ),
             names=ServeNames(new_server=self.name_server, log=self.log),
             shares=ServeShares(store=self.store, server=self.share_server, state=self.state, log=self.log),
             mounts=OfferMounts(locations=self.locations, log=self.log),
@@ -230,6 +240,58 @@ async def test_a_failed_script_makes_it_degraded_with_name_and_code(agent: Agent
     agent.guest_says(Stage.DONE, StageState.FAILED)
     await agent.until(lambda: agent.state.phase == "degraded")
     assert agent.state.errors == ["provision script `system/00000000` failed with exit code 3: boom"]
+    agent.stop.set()
+    await task
+
+
+# --- mounts by sshfs -------------------------------------------------------------------------------------------------
+
+
+def with_sshfs(agent: Agent, *locations: str) -> Guest:
+    mounts = tuple(Mount(location=location, mount_point=f"/mnt{location}") for location in locations)
+    agent.parser.values["default"] = template("https://a.test/disk.qcow2", mounts=mounts, mount_type="reverse-sshfs")
+    agent.folders.locations = set(locations)
+    return Guest(agent.transport)
+
+
+async def test_mounts_by_sshfs_are_there_before_a_guest_is_ready_and_gone_before_it_is_shut_down(agent: Agent) -> None:
+    guest = with_sshfs(agent, "/srv", "/srv/b")
+    guest.has_sshfs = False
+    task = agent.run()
+    await agent.until(lambda: agent.guests and agent.store.has(NAME, "boot.facts.json"))
+    facts = decode_boot_facts(agent.store.read(NAME, "boot.facts.json"))
+    assert facts is not None
+    for file in (SSH_READY_FILE, FUSE_READY_FILE):
+        agent.transport.commands[("cat", file)] = RemoteResult(
+            exit_code=0, stdout=facts.instance_id.encode(), stderr=b""
+        )
+    agent.guest_says(Stage.SSH)
+    await agent.until(lambda: ("sh", "-c", "command -v sshfs") in agent.transport.ran)
+    assert not agent.folders.served
+    guest.has_sshfs = True
+    agent.guest_says(Stage.NETWORK)  # any word makes it look again at once
+    await agent.until(lambda: len(guest.table) == 3)
+    assert agent.state.phase == "booting"
+    agent.guest_says(Stage.DONE)
+    await agent.until(lambda: agent.state.phase == "running")
+    agent.transport.lose()
+    await agent.until(lambda: len(agent.folders.served) == 4 and agent.state.phase == "running")
+    agent.stop.set()
+    assert await task == 0
+    assert guest.unmounted[-2:] == ["/mnt/srv/b", "/mnt/srv"]
+    assert guest.table == [("/", "ext4")]
+
+
+async def test_a_mount_that_fails_makes_a_guest_degraded(agent: Agent) -> None:
+    guest = with_sshfs(agent, "/srv")
+    guest.has_sshfs, guest.refusal = False, "sh: sshfs: not found"
+    task = agent.run()
+    await agent.until(lambda: agent.guests)
+    agent.guest_says(Stage.SSH)
+    agent.guest_says(Stage.DONE)
+    await agent.until(lambda: agent.state.phase == "degraded")
+    assert "/srv is not mounted on /mnt/srv: sh: sshfs: not found" in agent.state.errors
+    assert "The essential requirement is not met: no sshfs in the guest" in agent.log.notes
     agent.stop.set()
     await task
 

@@ -300,12 +300,12 @@ def test_parameters_of_other_files_reach_no_expansion() -> None:
 
 
 def test_all_problems_come_at_once_and_unsupported_fields_once() -> None:
-    resolution = _resolve({"memory": "4Ki", "ssh": {"localPort": 22}, "base": "x.yaml", "mountInotify": True})
+    resolution = _resolve({"memory": "4Ki", "ssh": {"localPort": 22}, "base": "x.yaml", "tpm": True})
     with pytest.raises(TemplateInvalidError) as caught:
         resolution.for_creation()
     assert caught.value.problems == (
         "base: not supported by this version yet",
-        "mountInotify: not supported by this version yet",
+        "tpm: not supported by this version yet",
         "field `memory` has an invalid value: invalid suffix: 'ki'",
         "field `ssh.localPort` must not be 22",
     )
@@ -316,7 +316,7 @@ def test_all_problems_come_at_once_and_unsupported_fields_once() -> None:
 
 
 def test_an_existing_instance_starts_without_what_this_version_lacks() -> None:
-    resolution = _resolve({"mountInotify": True, "cpus": 1}, override=template({"cpus": 3}))
+    resolution = _resolve({"tpm": True, "cpus": 1}, override=template({"cpus": 3}))
     assert resolution.for_start().cpus == 3
 
 

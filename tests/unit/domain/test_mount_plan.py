@@ -13,6 +13,7 @@ from lima.domain.machine import HostOS
 from lima.domain.machine_spec import NinePShare, VirtiofsShare
 from lima.domain.mount_devices import fstab, fstab_line, mount_tag, shares
 from lima.domain.mount_plan import HostMount, MountPlan, choose_mount_type
+from lima.domain.sshfs import SshfsMount, sshfs_mounts
 from tests.resolving import IMAGE, VERSION, resolved, template
 from tests.strategies import JANE
 
@@ -51,16 +52,25 @@ def test_the_choice_and_its_reason(
     assert (choice.type, choice.reason) == (chosen, reason)
 
 
-def test_a_type_that_this_version_lacks_is_refused_when_there_is_something_to_mount() -> None:
-    sentence = "mountType: `reverse-sshfs` is not supported by this version yet; `9p` and `virtiofs` are"
-    assert refused([{"location": "/a"}], mountType="reverse-sshfs") == [sentence]
-    assert resolved(IMAGE | {"mountType": "reverse-sshfs"}).for_creation().mounts == MountPlan()
+def test_sshfs_and_what_it_takes_of_a_template() -> None:
+    sshfs = {"cache": False, "followSymlinks": True, "sftpDriver": "openssh-sftp-server"}
+    planned = plan(
+        [{"location": "/b/c", "writable": True, "sshfs": sshfs}, {"location": "/a"}], mountType="reverse-sshfs"
+    )
+    assert sshfs_mounts(planned) == (
+        SshfsMount(location="/a", mount_point="/a"),
+        SshfsMount(location="/b/c", mount_point="/b/c", writable=True, cache=False, follow_symlinks=True),
+    )
+    (warning,) = planned.warnings
+    assert "`sftpDriver: openssh-sftp-server` is ignored" in warning
+    assert (fstab(planned), shares(planned, "/d")) == ((), ())
+    assert sshfs_mounts(plan([{"location": "/a"}])) == ()
 
 
-def test_an_existing_instance_with_such_a_type_starts_without_its_mounts() -> None:
+def test_an_instance_made_before_lima_1_goes_on_with_sshfs() -> None:
     resolution = resolved(IMAGE | {"mounts": [{"location": "/a"}]}, creating_version="0.20.0")
-    assert [problem.path for problem in resolution.unsupported] == ["mountType"]
-    assert resolution.for_start().mounts == MountPlan()
+    assert resolution.unsupported == ()
+    assert sshfs_mounts(resolution.for_start().mounts) == (SshfsMount(location="/a", mount_point="/a"),)
 
 
 def test_a_plain_guest_mounts_nothing() -> None:

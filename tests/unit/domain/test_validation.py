@@ -210,7 +210,6 @@ def test_a_key_is_no_pattern() -> None:
     [
         ({"base": "x.yaml"}, "base"),
         ({"os": "FreeBSD"}, "os"),
-        ({"mountInotify": True}, "mountInotify"),
         ({"networks": [{"lima": "shared"}]}, "networks"),
         ({"rosetta": {"enabled": True}}, "rosetta.enabled"),
         ({"nestedVirtualization": True}, "nestedVirtualization"),

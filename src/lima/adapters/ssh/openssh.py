@@ -127,9 +127,23 @@ class OpensshTransport:
     ) -> RemoteResult:
         if not await self.is_connected():
             raise UnreachableError(f"the ssh connection to instance `{self._name}` is gone")
+        return await self._finished(await self._run(self._remotely(argv), stdin=stdin, on_line=on_line))
+
+    async def attach(self, argv: tuple[str, ...], stdio: int) -> RemoteResult:
+        try:
+            if not await self.is_connected():
+                raise UnreachableError(f"the ssh connection to instance `{self._name}` is gone")
+            words = self._remotely(argv)
+        except BaseException:
+            os.close(stdio)
+            raise
+        return await self._finished(await self._run(words, stdio=stdio))
+
+    def _remotely(self, argv: tuple[str, ...]) -> tuple[str, ...]:
         client = ("-o", "ControlMaster=no", "-T")
-        words = (*self._command(), *client, *self._options, *self._destination(), "--", shlex.join(argv))
-        done = await self._run(words, stdin=stdin, on_line=on_line)
+        return (*self._command(), *client, *self._options, *self._destination(), "--", shlex.join(argv))
+
+    async def _finished(self, done: Finished) -> RemoteResult:
         if done.exit_code == 255 and not await self.is_connected():
             raise self._error(done)
         return RemoteResult(exit_code=done.exit_code, stdout=done.stdout, stderr=done.stderr)
@@ -213,10 +227,15 @@ class OpensshTransport:
         return (self._runner.find(self._ssh[0], purpose="reaching guests"), *self._ssh[1:], "-F", "/dev/null")
 
     async def _run(
-        self, argv: tuple[str, ...], *, stdin: bytes = b"", on_line: Callable[[str], None] | None = None
+        self,
+        argv: tuple[str, ...],
+        *,
+        stdin: bytes = b"",
+        on_line: Callable[[str], None] | None = None,
+        stdio: int | None = None,
     ) -> Finished:
         # the user's own environment: agents, askpass helpers and the like
-        return await self._runner.run(argv, stdin=stdin, inherit_env=True, on_line=on_line)
+        return await self._runner.run(argv, stdin=stdin, inherit_env=True, on_line=on_line, stdio=stdio)
 
     def _destination(self) -> tuple[str, ...]:
         return ("-p", str(self._port), self._host)

@@ -39,19 +39,25 @@ class AsyncProcessRunner:
         cwd: str | None = None,
         inherit_env: bool = False,
         on_line: Callable[[str], None] | None = None,
+        stdio: int | None = None,
     ) -> Finished:
-        program = self.find(argv[0], purpose="this step")
         environment = dict(os.environ) if inherit_env else _clean_environment()
-        process = await asyncio.create_subprocess_exec(
-            program,
-            *argv[1:],
-            stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=environment | dict(env or {}),
-            cwd=cwd,
-            start_new_session=True,
-        )
+        given = asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL
+        try:
+            program = self.find(argv[0], purpose="this step")
+            process = await asyncio.create_subprocess_exec(
+                program,
+                *argv[1:],
+                stdin=given if stdio is None else stdio,
+                stdout=asyncio.subprocess.PIPE if stdio is None else stdio,
+                stderr=asyncio.subprocess.PIPE,
+                env=environment | dict(env or {}),
+                cwd=cwd,
+                start_new_session=True,
+            )
+        finally:
+            if stdio is not None:
+                os.close(stdio)
         try:
             stdout, stderr, _ = await asyncio.gather(
                 _bounded(process.stdout, None), _bounded(process.stderr, on_line), _feed(process.stdin, stdin)

@@ -8,6 +8,7 @@ class TestQemu(HypervisorContract):
 """
 
 from lima.testing.contracts.disks import DiskStoreContract
+from lima.testing.contracts.folders import FolderServerContract
 from lima.testing.contracts.forwards import DatagramForwarderContract, PortForwarderContract
 from lima.testing.contracts.guest_agent import GuestAgentContract
 from lima.testing.contracts.guests import HypervisorContract, NetworkDaemonContract, TransportContract
@@ -49,6 +50,7 @@ __all__ = [
     "EventSinkContract",
     "FileRewriterContract",
     "FileStoreContract",
+    "FolderServerContract",
     "GoTemplatesContract",
     "GuestAgentContract",
     "HostAgentClientContract",

@@ -1,6 +1,7 @@
 """Rules of what runs and reaches guests."""
 
 import asyncio
+import os
 from collections.abc import Callable
 
 import pytest
@@ -141,6 +142,24 @@ class TransportContract:
         await subject.close()
         assert not await subject.is_connected()
         await asyncio.wait_for(lost, WAIT_S)
+
+    async def test_a_descriptor_is_passed_on_over_a_connection_only(self, subject: Transport) -> None:
+        with pytest.raises(UnreachableError):
+            await subject.attach(("cat",), self.descriptor())
+
+    async def test_a_cancelled_command_leaves_the_connection_alone(self, subject: Transport) -> None:
+        await subject.connect()
+        attached = asyncio.ensure_future(subject.attach(("sleep", "100"), self.descriptor()))
+        await asyncio.sleep(0.05)
+        attached.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attached
+        assert await subject.is_connected()
+        await subject.close()
+
+    def descriptor(self) -> int:
+        """Of nothing in particular."""
+        return os.open(os.devnull, os.O_RDWR)
 
     async def test_who_does_not_answer_is_unreachable(self, unreachable: Transport) -> None:
         with pytest.raises(UnreachableError):

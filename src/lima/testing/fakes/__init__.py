@@ -9,6 +9,7 @@ from lima.testing.fakes.agents import (
 )
 from lima.testing.fakes.dialogue import FakeDialogue
 from lima.testing.fakes.disks import FakeDiskStore
+from lima.testing.fakes.folders import FakeFolderServer, FakeFolderWatch, FakeServedFolder
 from lima.testing.fakes.forwards import FakeForward, FakePortForwarder
 from lima.testing.fakes.guest_agent import FakeGuestAgent
 from lima.testing.fakes.guests import FakeHypervisor, FakeNetworkDaemon, FakeTransport
@@ -41,6 +42,8 @@ __all__ = [
     "FakeDiskTool",
     "FakeEventSink",
     "FakeFileRewriter",
+    "FakeFolderServer",
+    "FakeFolderWatch",
     "FakeForward",
     "FakeGuestAgent",
     "FakeGuestProgressSource",
@@ -59,6 +62,7 @@ __all__ = [
     "FakeProcessRunner",
     "FakeProcessTable",
     "FakeSeedWriter",
+    "FakeServedFolder",
     "FakeShareLocations",
     "FakeShareServer",
     "FakeSshClient",

@@ -1,6 +1,8 @@
 """Fakes of what runs and reaches guests."""
 
 import asyncio
+import contextlib
+import os
 from collections.abc import Callable
 
 from lima.domain.errors import HypervisorError, NetworkError, UnreachableError
@@ -86,6 +88,8 @@ class FakeTransport(Failing):
         self.ran: list[tuple[str, ...]] = []
         self.forwards: dict[str, str] = {}
         self.reverse_forwards: dict[str, str] = {}
+        self.attached: dict[tuple[str, ...], asyncio.Future[RemoteResult]] = {}
+        """The commands that talk to descriptors now; whoever sets a result ends one."""
         self._lost = asyncio.Event()
         self._is_connected = False
 
@@ -126,6 +130,20 @@ class FakeTransport(Failing):
                 on_line(line)
         return result
 
+    async def attach(self, argv: tuple[str, ...], stdio: int) -> RemoteResult:
+        with contextlib.suppress(OSError):  # those of other fakes are of nothing
+            os.close(stdio)
+        if not self._is_connected:
+            raise UnreachableError("the connection is gone")
+        self._maybe_fail()
+        self.ran.append(argv)
+        session: asyncio.Future[RemoteResult] = asyncio.get_running_loop().create_future()
+        self.attached[argv] = session
+        try:
+            return await session
+        finally:
+            del self.attached[argv]
+
     async def forward(self, listen: str, connect: str, *, reverse: bool = False) -> None:
         if not self._is_connected:
             raise UnreachableError("the connection is gone")
@@ -148,6 +166,8 @@ class FakeTransport(Failing):
         self._is_connected = False
         self.forwards.clear()
         self.reverse_forwards.clear()
+        for session in self.attached.values():
+            session.set_exception(UnreachableError("the connection is gone"))
         self._lost.set()
 
 

@@ -213,6 +213,7 @@ class FakeProcessRunner(Failing):
         cwd: str | None = None,
         inherit_env: bool = False,
         on_line: Callable[[str], None] | None = None,
+        stdio: int | None = None,
     ) -> Finished:
         self._maybe_fail()
         self.find(argv[0], purpose="this step")

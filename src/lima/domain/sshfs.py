@@ -1,0 +1,78 @@
+"""Mounts that a guest makes with `sshfs`, of an SFTP server of ours at the other end of an ssh command.
+
+Source: reference, runtime §10.2.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lima.domain.mount_plan import REVERSE_SSHFS, MountPlan
+
+OWN_TYPES = ("fuse.sshfs", "fuse.osxfuse")
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SshfsMount:
+    """One of them. Paths are absolute and clean: `location` on the host, `mount_point` in the guest."""
+
+    location: str
+    mount_point: str
+    writable: bool = False
+    cache: bool = True
+    follow_symlinks: bool = False
+
+    def is_below(self, other: "SshfsMount") -> bool:
+        """Whether it lies in what `other` mounts."""
+        return self.mount_point.startswith(other.mount_point.rstrip("/") + "/")
+
+
+def sshfs_mounts(plan: MountPlan) -> tuple[SshfsMount, ...]:
+    """Those that need us: none where the guest mounts by itself."""
+    if plan.type != REVERSE_SSHFS:
+        return ()
+    return tuple(
+        SshfsMount(
+            location=mount.location,
+            mount_point=mount.mount_point,
+            writable=mount.writable,
+            cache=mount.sshfs.cache,
+            follow_symlinks=mount.sshfs.follow_symlinks,
+        )
+        for mount in plan.mounts
+    )
+
+
+def in_order(mounts: Iterable[SshfsMount]) -> tuple[SshfsMount, ...]:
+    """Those that others lie below come first."""
+    return tuple(sorted(mounts, key=lambda mount: mount.mount_point.count("/")))
+
+
+def sshfs_argv(mount: SshfsMount, *, nonempty: bool = False) -> tuple[str, ...]:
+    """The guest's command. `nonempty`: an old sshfs wants to be told that files may be hidden, a new one knows no such
+    option."""
+    options = ["allow_other"]
+    if not mount.cache:
+        options.append("cache=no")
+    if mount.follow_symlinks:
+        options.append("follow_symlinks")
+    if nonempty:
+        options.append("nonempty")
+    mode = () if mount.writable else ("-o", "ro")
+    return ("sshfs", f":{mount.location}", mount.mount_point, "-o", "slave", *mode, "-o", ",".join(options))
+
+
+def wants_nonempty(complaint: str) -> bool:
+    """Whether an sshfs has refused to hide files, and would do so when told."""
+    return "nonempty" in complaint and "not empty" in complaint
+
+
+def mounted(proc_mounts: str) -> dict[str, str]:
+    """The type of what is mounted last on each mount point, from the text of /proc/mounts."""
+    found = {}
+    for line in proc_mounts.splitlines():
+        fields = line.split(" ")
+        if len(fields) >= 3:
+            found[_OCTAL.sub(lambda match: chr(int(match[1], 8)), fields[1])] = fields[2]
+    return found
