@@ -58,13 +58,17 @@ class Guest:
         return int(fields[11]) + int(fields[12])
 
 
+def without_host_agent(home: Home) -> None:
+    pid = home.pid(NAME, "ha.pid")
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not is_alive(pid), seconds=10, what="the host agent is gone")
+
+
 @pytest.fixture(scope="module", params=["default", pytest.param("debian-12", marks=pytest.mark.e2e_all)])
 def guest(request: pytest.FixtureRequest) -> Iterator[Guest]:
     with fresh_home() as home:
         home.ok("start", "--tty=false", f"--name={NAME}", f"template:{request.param}", timeout=COLD_S)
-        pid = home.pid(NAME, "ha.pid")
-        os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: not is_alive(pid), seconds=10, what="the host agent is gone")
+        without_host_agent(home)
         yield Guest(home)
 
 
