@@ -33,6 +33,7 @@ caCerts:
   certs:
   - |
 {certificate}
+mountTypesUnsupported: null
 mounts:
 - location: {mounted}
   mountPoint: /mnt/my files
