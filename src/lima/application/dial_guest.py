@@ -1,15 +1,18 @@
 """New tunnels for clients of forwards, through the guest agent, and what they carry."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from lima.application.agent_state import AgentState, Meter
-from lima.domain.errors import GuestAgentError
+from lima.domain.errors import GuestAgentError, GuestDialError
 from lima.ports.guest_agent import GuestAgent, Tunnel
 from lima.ports.port_forwarder import GuestTarget
 
 DIAL_WAIT_S = 10.0
 """How long a client waits for an agent that is away: one that restarts takes less."""
+NOTICE_S = 1.0
+"""How long it may take until a death of the agent is noticed that made a tunnel fail."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,9 +24,30 @@ class DialGuest:
 
     async def __call__(self, guest: GuestTarget) -> Tunnel:
         """Raises: GuestAgentError where the agent does not come back in time, or refuses."""
-        if not await self.state.agent_changed.until(lambda: self.state.agent_running, seconds=DIAL_WAIT_S):
-            raise GuestAgentError("the guest agent is away")
-        return _Counted(await self.agent().tunnel(guest), self.state.meter)
+        try:
+            async with asyncio.timeout(DIAL_WAIT_S):
+                while True:
+                    if (tunnel := await self._try(guest)) is not None:
+                        return _Counted(tunnel, self.state.meter)
+        except TimeoutError:
+            raise GuestAgentError("the guest agent is away") from None
+
+    async def _try(self, guest: GuestTarget) -> Tunnel | None:
+        """None where the agent went before anything was said: the next one can be asked."""
+        meter, changed = self.state.meter, self.state.agent_changed
+        await changed.until(lambda: self.state.agent_running)
+        connection = meter.agent_connections
+        try:
+            return await self.agent().tunnel(guest)
+        except GuestDialError:
+            raise
+        except GuestAgentError:
+            is_another = await changed.until(
+                lambda: not self.state.agent_running or meter.agent_connections != connection, seconds=NOTICE_S
+            )
+            if not is_another:
+                raise
+            return None
 
 
 class _Counted:

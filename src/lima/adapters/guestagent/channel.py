@@ -4,7 +4,8 @@ import asyncio
 import json
 import logging
 import os
-from typing import Generic, TypeVar
+from collections.abc import Coroutine
+from typing import Any, Generic, TypeVar
 
 # the C core writes notices to stderr, where this process keeps one JSON record a line; read at import
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -82,6 +83,7 @@ class Held(Generic[AnyCall]):
 
     def __init__(self, call: AnyCall) -> None:
         self._call: AnyCall | None = call
+        self._dropped = asyncio.Event()
 
     @property
     def call(self) -> AnyCall:
@@ -90,8 +92,24 @@ class Held(Generic[AnyCall]):
             raise GuestAgentError("the connection to the guest agent is closed")
         return self._call
 
+    async def or_dropped(self, story: Coroutine[Any, Any, None]) -> None:
+        """Run it, but no longer than the call is held: a call that is cancelled before its headers are sent leaves who
+        writes to it waiting. Raises: GuestAgentError once it was dropped."""
+        running, dropped = asyncio.ensure_future(story), asyncio.ensure_future(self._dropped.wait())
+        try:
+            await asyncio.wait((running, dropped), return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                await running
+            else:
+                raise GuestAgentError("the connection to the guest agent is closed")
+        finally:
+            running.cancel()
+            dropped.cancel()
+            await asyncio.gather(running, dropped, return_exceptions=True)
+
     def drop(self) -> None:
         """End the call. Doing it twice is no error."""
+        self._dropped.set()
         call, self._call = self._call, None
         if call is not None:
             call.cancel()

@@ -37,10 +37,13 @@ class GrpcTunnel:
         """Ask for the address. Raises: GuestAgentError."""
         try:
             async with asyncio.timeout(OPEN_S):
-                with self._translated():
-                    await self._held.call.write(write_tunnel(self._number, self._target))
+                await self._held.or_dropped(self._ask())
         except TimeoutError:
             raise GuestAgentError(f"tunnel to {self._target}: the guest agent did not answer in time") from None
+
+    async def _ask(self) -> None:
+        with self._translated():
+            await self._held.call.write(write_tunnel(self._number, self._target))
 
     async def send(self, data: bytes) -> None:
         pieces = [data] if self._is_udp else [data[at : at + PIECE] for at in range(0, len(data), PIECE)]
