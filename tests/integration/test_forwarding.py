@@ -54,6 +54,7 @@ class World:
         self._carrier = carrier
         self._folder = folder
         self._tasks: list[asyncio.Future[None]] = []
+        self._answers: set[asyncio.Task[object]] = set()
 
     def start(self) -> None:
         clock = SystemClock()
@@ -91,6 +92,10 @@ class World:
             self.close_port(port)
         await self.transport.close()
         self.agent_process.kill()
+        # of connections whose other end has not gone yet
+        for answer in list(self._answers):
+            answer.cancel()
+        await asyncio.gather(*self._answers, return_exceptions=True)
 
     # --- programs in the guest ---------------------------------------------------------------------------------------
 
@@ -98,10 +103,16 @@ class World:
         """A program says back what it was told, once that was all."""
 
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            with contextlib.suppress(OSError):
-                writer.write(await reader.read())
-                await writer.drain()
-            writer.close()
+            task = asyncio.current_task()
+            assert task is not None
+            self._answers.add(task)
+            task.add_done_callback(self._answers.discard)
+            try:
+                with contextlib.suppress(OSError):
+                    writer.write(await reader.read())
+                    await writer.drain()
+            finally:
+                writer.close()
 
         self.servers[number] = await asyncio.start_server(answer, LOOPBACK, GUEST + number, backlog=2048)
 
@@ -118,6 +129,8 @@ class World:
             return await reader.read()
         finally:
             writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
     async def unanswered(self, count: int) -> list[object]:
         """What clients of the first ports heard that was not the answer."""
