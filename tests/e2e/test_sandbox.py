@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,7 @@ except OSError as error:
     print(error.strerror or error)
 """
 SERVE = """\
-import socket, sys, threading, time
+import socket, sys, threading
 for port in sys.argv[1:]:
     listener = socket.create_server(("0.0.0.0", int(port)))
     def serve(listener=listener):
@@ -34,7 +35,7 @@ for port in sys.argv[1:]:
             listener.accept()[0].sendall(b"of the guest")
     threading.Thread(target=serve, daemon=True).start()
 print("ready", flush=True)
-time.sleep(600)
+sys.stdin.read()
 """
 
 
@@ -115,7 +116,10 @@ def test_it_reaches_the_world_but_not_the_host_nor_its_neighbours(sandbox: Home,
 
 
 def test_only_the_named_port_comes_to_the_host(sandbox: Home, named: int) -> None:
-    server = sandbox.spawn("shell", "--workdir=/", NAME, "python3", "-c", SERVE, str(NAMED), "7804", "7805")
+    server = subprocess.Popen(
+        sandbox.command("shell", "--workdir=/", NAME, "python3", "-c", SERVE, str(NAMED), "7804", "7805"),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=sandbox.env(),
+    )  # fmt: skip
     try:
         assert server.stdout is not None
         assert server.stdout.readline() == b"ready\n"
@@ -123,8 +127,8 @@ def test_only_the_named_port_comes_to_the_host(sandbox: Home, named: int) -> Non
         assert [heard(port) for port in (NAMED, 7804, 7805)] == [b"", b"", b""]
         assert not os.path.exists(os.path.join(sandbox.directory(NAME), "sock"))
     finally:
-        server.kill()
-        server.communicate()
+        # the end of its input is the end of the program
+        server.communicate(timeout=30)
 
 
 def test_what_is_allowed_and_wanted_is_there_at_the_next_start(sandbox: Home, service: int) -> None:
