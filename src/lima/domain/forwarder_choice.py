@@ -16,7 +16,7 @@ class Carrier(StrEnum):
 
 
 DEFAULT = Carrier.AGENT
-"""The faster one by `make bench` (decision 0020)."""
+"""The faster one by `make bench` (decision 0023)."""
 _YES = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _NO = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
