@@ -32,8 +32,8 @@ LAST_PAUSE_S = 8.0
 
 @dataclass(slots=True, kw_only=True)
 class Forwarders:
-    """Who forwards what. The same object may have several parts. `spare` takes TCP over where it is OpenSSH's, nobody
-    insists on that, and the guest's sshd lets nothing through."""
+    """Who forwards what. The same object may have several parts. `spare` takes TCP over where it is OpenSSH's and
+    the guest's sshd lets nothing through."""
 
     tcp: PortForwarder
     udp: PortForwarder

@@ -15,25 +15,24 @@ class Carrier(StrEnum):
     OPENSSH = "openssh"
 
 
-DEFAULT = Carrier.OPENSSH
-"""The faster one by `make bench` (decision 0020)."""
+DEFAULT = Carrier.AGENT
+"""The faster one by `make bench` (decision 0023)."""
 _YES = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _NO = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """`is_firm`: the user said so. `warning` is empty unless the variable says nothing that can be understood."""
+    """`warning` is empty unless the variable says nothing that can be understood."""
 
     carrier: Carrier
-    is_firm: bool = False
     warning: str = ""
 
 
 def choose(setting: str) -> Choice:
     """`setting` is the variable's value, empty where it is unset."""
     if setting in _YES:
-        return Choice(carrier=Carrier.OPENSSH, is_firm=True)
+        return Choice(carrier=Carrier.OPENSSH)
     if setting in _NO:
-        return Choice(carrier=Carrier.AGENT, is_firm=True)
+        return Choice(carrier=Carrier.AGENT)
     return Choice(carrier=DEFAULT, warning=f"invalid {VARIABLE} value {quote(setting)}" if setting else "")

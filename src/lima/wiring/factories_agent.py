@@ -207,8 +207,7 @@ def new_forwarders(facts: HostFacts, state: AgentState, log: EventSink) -> Calla
         tunnels = TunnelPortForwarder(DialGuest(agent=guest_agent, state=state))
         if choice.carrier is Carrier.AGENT:
             return Forwarders(tcp=tunnels, udp=tunnels, sockets=tunnels)
-        spare = None if choice.is_firm else tunnels
-        return Forwarders(tcp=SshPortForwarder(transport), udp=tunnels, sockets=tunnels, spare=spare)
+        return Forwarders(tcp=SshPortForwarder(transport), udp=tunnels, sockets=tunnels, spare=tunnels)
 
     return new
 

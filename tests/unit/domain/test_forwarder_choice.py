@@ -10,7 +10,7 @@ from lima.domain.forwarder_choice import DEFAULT, Carrier, Choice, choose
     [("true", Carrier.OPENSSH), ("1", Carrier.OPENSSH), ("False", Carrier.AGENT), ("0", Carrier.AGENT), ("", DEFAULT)],
 )
 def test_a_boolean_as_go_reads_it(setting: str, carrier: Carrier) -> None:
-    assert choose(setting) == Choice(carrier=carrier, is_firm=bool(setting))
+    assert choose(setting) == Choice(carrier=carrier)
 
 
 def test_anything_else_is_as_if_unset_with_a_warning() -> None:
