@@ -264,7 +264,7 @@ def test_stopped_and_started_again_it_is_all_there_again(guest: Guest) -> None:
     assert "Failed unmounting" not in console
     guest.started = guest.home.ok("start", "--tty=false", NAME, timeout=COLD_S).err
     assert os.path.isdir(f"{guest.folder}/not there/yet")
-    assert guest.sh('cat "/mnt/my files/it\'s below/file"; grep -c lima- /proc/mounts').splitlines() == ["below", "7"]
+    assert guest.sh('cat "/mnt/my files/it\'s below/file"; grep -c ^lima- /proc/mounts').splitlines() == ["below", "7"]
 
 
 def servers(guest: Guest) -> list[int]:
@@ -288,7 +288,7 @@ def test_a_server_that_dies_is_told_within_five_seconds_and_a_restart_mends_it(g
     assert guest.sh("cat /mnt/write/kept") == "before", "the other mounts go on"
     guest.home.ok("restart", NAME, timeout=COLD_S + 200)
     assert degraded(guest) is None
-    assert guest.sh("cat /mnt/write/kept; grep -c lima- /proc/mounts").splitlines() == ["before", "7"]
+    assert guest.sh("cat /mnt/write/kept; grep -c ^lima- /proc/mounts").splitlines() == ["before", "7"]
 
 
 def degraded(guest: Guest) -> dict[str, Any] | None:
