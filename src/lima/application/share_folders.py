@@ -163,7 +163,8 @@ class ShareFolders:
     async def _restore(self, kept: _Kept, transport: Transport) -> None:
         mount = kept.mount
         if kept.was_there:
-            self._say_once(f"The mount {mount.mount_point} was lost, making it anew", Level.WARNING)
+            why = await _complaint_of(kept.served)
+            self._say_once(f"The mount {mount.mount_point} was lost{why}, making it anew", Level.WARNING)
         await kept.drop()
         try:
             await self._mount(kept, transport)
@@ -253,6 +254,17 @@ class ShareFolders:
         if message not in self._said and len(self._said) < MAX_SAID:
             self._said.add(message)
             self.log.emit(Note(message=message, level=level))
+
+
+async def _complaint_of(served: ServedFolder | None) -> str:
+    """What the client did wrong, in brackets; nothing where it did not, or the server hangs in a file system."""
+    if served is None:
+        return ""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            if complaint := await served.ended():
+                return f" (its SFTP client sent {complaint})"
+    return ""
 
 
 async def _guest(transport: Transport, script: str, mount: SshfsMount) -> RemoteResult:

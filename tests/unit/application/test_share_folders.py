@@ -77,6 +77,16 @@ async def test_sshfs_that_died_is_started_anew_and_its_dead_mount_taken_away(wor
     await world.shares.end()
 
 
+async def test_a_client_that_speaks_something_else_is_told_of(world: World) -> None:
+    await world.mount(OTHER)
+    world.server.served[0].misbehave("a message of 1195725856 bytes")
+    world.guest.kill(OTHER)
+    await until(lambda: len(world.server.served) == 2 and world.guest.has(OTHER))
+    sentence = "The mount /srv/a b was lost (its SFTP client sent a message of 1195725856 bytes), making it anew"
+    assert sentence in world.log.notes
+    await world.shares.end()
+
+
 async def test_what_lies_below_a_lost_mount_is_made_anew_as_well(world: World) -> None:
     await world.mount(HOME, WORK, OTHER)
     world.guest.kill(HOME)
