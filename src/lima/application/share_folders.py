@@ -11,7 +11,7 @@ from typing import Any
 from lima.application.bell import Bell
 from lima.domain.errors import GuestError, LimaError, UnreachableError
 from lima.domain.progress import Level, Note
-from lima.domain.sshfs import OWN_TYPES, SshfsMount, in_order, mounted, sshfs_argv, wants_nonempty
+from lima.domain.sshfs import OWN_TYPES, SshfsMount, in_order, mounted, sshfs_argv, wants_nonempty, wants_root
 from lima.ports.clock import Clock
 from lima.ports.events import EventSink
 from lima.ports.folder_server import FolderServer, ServedFolder, SharedFolder
@@ -193,9 +193,12 @@ class ShareFolders:
         try:
             await self._serve(kept, transport, sshfs_argv(mount))
         except GuestError as error:
-            if not wants_nonempty(error.message):
+            if wants_nonempty(error.message):
+                await self._serve(kept, transport, sshfs_argv(mount, nonempty=True))
+            elif wants_root(error.message):
+                await self._serve(kept, transport, ("sudo", "-n", *sshfs_argv(mount)))
+            else:
                 raise
-            await self._serve(kept, transport, sshfs_argv(mount, nonempty=True))
 
     async def _serve(self, kept: _Kept, transport: Transport, argv: tuple[str, ...]) -> None:
         mount = kept.mount
