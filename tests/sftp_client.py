@@ -189,7 +189,9 @@ def new_world(*, owner: int | None = None) -> Iterator[World]:
     os.symlink(f"{world.outside}/file", world.inside("far"))
     os.symlink("../outside/file", world.inside("far-relative"))
     os.symlink("../outside", world.inside("far-folder"))
-    os.symlink("/proc/self/root", world.inside("magic"))
+    # what a server without confinement would reach is ours to lose
+    door = os.open(world.outside, os.O_RDONLY | os.O_DIRECTORY)
+    os.symlink(f"/proc/{os.getpid()}/fd/{door}", world.inside("magic"))
     os.symlink("loop", world.inside("loop"))
     os.mkfifo(world.inside("fifo"))
     if owner is not None:
@@ -202,6 +204,7 @@ def new_world(*, owner: int | None = None) -> Iterator[World]:
         assert world.seen_outside() == before, "something outside the share was touched"
         assert not world.complaints, f"the server raised {world.complaints}"
     finally:
+        os.close(door)
         shutil.rmtree(base)
 
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -19,6 +19,7 @@ MEBIBYTES = 48
 TEMPLATE = """\
 base: template:default
 mountType: reverse-sshfs
+mountInotify: true
 mounts:
 - location: {folder}/read
 - location: {folder}/write
@@ -26,6 +27,24 @@ mounts:
   writable: true
 - location: {folder}/inner
   mountPoint: /mnt/my files/inner
+"""
+
+FILES = 1000
+ARRIVES_S = 10.0
+WATCHER = """
+import ctypes, os, struct, sys
+# folder, how many paths of it: says when it watches, and when so many have had an attribute event
+libc, seen = ctypes.CDLL(None), set()
+descriptor = libc.inotify_init()
+assert libc.inotify_add_watch(descriptor, os.fsencode(sys.argv[1]), 4) > 0
+print("ready", flush=True)
+while len(seen) < int(sys.argv[2]):
+    data, at = os.read(descriptor, 65536), 0
+    while at < len(data):
+        length = struct.unpack_from("iIII", data, at)[3]
+        seen.add(data[at + 16 : at + 16 + length].rstrip(bytes(1)))
+        at += 16 + length
+print("seen", flush=True)
 """
 
 
@@ -88,6 +107,53 @@ def test_what_is_outside_stays_there(guest: Guest) -> None:
     code, said = guest.says("ls '/mnt/my files/../outside' '/mnt/my files/..'; cat '/mnt/my files/../outside'")
     assert code != 0
     assert "outside\n" not in said.splitlines(keepends=True)
+
+
+def heard(guest: Guest, folder: str, count: int, act: Callable[[], None]) -> float:
+    """Seconds from the last change to the last event of a watcher in the guest."""
+    words = guest.home.command("shell", NAME, "python3", "-c", WATCHER, folder, str(count))
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, env=guest.home.env()) as watcher:
+        try:
+            assert watcher.stdout is not None
+            assert watcher.stdout.readline() == b"ready\n"
+            act()
+            over = time.monotonic()
+            assert watcher.communicate(timeout=60)[0] == b"seen\n"
+            return time.monotonic() - over
+        finally:
+            watcher.kill()
+
+
+def test_watchers_in_the_guest_hear_of_every_change_on_the_host(guest: Guest) -> None:
+    there, here = "/mnt/my files/many", f"{guest.folder}/write/many"
+    os.mkdir(here)
+    paths = [f"{here}/{number}" for number in range(FILES)]
+
+    def write(text: str) -> None:
+        for path in paths:
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(text)
+
+    def chmod() -> None:
+        for path in paths:
+            os.chmod(path, 0o600)
+
+    def move() -> None:
+        for path in paths:
+            os.rename(path, f"{path}-moved")
+
+    def delete() -> None:
+        for path in paths:
+            os.unlink(f"{path}-moved")
+
+    # a watched folder hears of itself without a name
+    for what, count, act in (
+        ("created", FILES + 1, lambda: write("1")), ("changed", FILES, lambda: write("2")), ("new modes", FILES, chmod),
+        ("moved", FILES + 1, move), ("deleted", 1, delete),
+    ):  # fmt: skip
+        seconds = heard(guest, there, count, act)
+        print(f"\n{FILES} files, {what}: the last event {seconds:.1f} s after the last change")
+        assert seconds < ARRIVES_S
 
 
 def test_a_mount_is_back_soon_after_sshfs_was_killed(guest: Guest) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from lima.application.bell import Bell
 from lima.domain.errors import GuestError, LimaError, UnreachableError
 from lima.domain.progress import Level, Note
-from lima.domain.sshfs import OWN_TYPES, SshfsMount, in_order, mounted, sshfs_argv, wants_nonempty
+from lima.domain.sshfs import OWN_TYPES, SshfsMount, in_order, mounted, sshfs_argv, wants_nonempty, wants_root
 from lima.ports.clock import Clock
 from lima.ports.events import EventSink
 from lima.ports.folder_server import FolderServer, ServedFolder, SharedFolder
@@ -163,7 +163,8 @@ class ShareFolders:
     async def _restore(self, kept: _Kept, transport: Transport) -> None:
         mount = kept.mount
         if kept.was_there:
-            self._say_once(f"The mount {mount.mount_point} was lost, making it anew", Level.WARNING)
+            why = await _complaint_of(kept.served)
+            self._say_once(f"The mount {mount.mount_point} was lost{why}, making it anew", Level.WARNING)
         await kept.drop()
         try:
             await self._mount(kept, transport)
@@ -192,9 +193,12 @@ class ShareFolders:
         try:
             await self._serve(kept, transport, sshfs_argv(mount))
         except GuestError as error:
-            if not wants_nonempty(error.message):
+            if wants_nonempty(error.message):
+                await self._serve(kept, transport, sshfs_argv(mount, nonempty=True))
+            elif wants_root(error.message):
+                await self._serve(kept, transport, ("sudo", "-n", *sshfs_argv(mount)))
+            else:
                 raise
-            await self._serve(kept, transport, sshfs_argv(mount, nonempty=True))
 
     async def _serve(self, kept: _Kept, transport: Transport, argv: tuple[str, ...]) -> None:
         mount = kept.mount
@@ -253,6 +257,17 @@ class ShareFolders:
         if message not in self._said and len(self._said) < MAX_SAID:
             self._said.add(message)
             self.log.emit(Note(message=message, level=level))
+
+
+async def _complaint_of(served: ServedFolder | None) -> str:
+    """What the client did wrong, in brackets; nothing where it did not, or the server hangs in a file system."""
+    if served is None:
+        return ""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            if complaint := await served.ended():
+                return f" (its SFTP client sent {complaint})"
+    return ""
 
 
 async def _guest(transport: Transport, script: str, mount: SshfsMount) -> RemoteResult:

@@ -68,6 +68,11 @@ def wants_nonempty(complaint: str) -> bool:
     return "nonempty" in complaint and "not empty" in complaint
 
 
+def wants_root(complaint: str) -> bool:
+    """Whether the guest's user may not mount there: on what is another's, or in a read-only mount."""
+    return "no write access to mountpoint" in complaint
+
+
 def mounted(proc_mounts: str) -> dict[str, str]:
     """The type of what is mounted last on each mount point, from the text of /proc/mounts."""
     found = {}

@@ -6,6 +6,7 @@ import socket
 import stat
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -62,7 +63,7 @@ def client(request: pytest.FixtureRequest) -> Iterator[tuple[Client, World]]:
 
 WAYS_OUT = (
     b"/etc/passwd", b"/", b"/etc", b"..", b"../outside/file", b"folder/../../outside/file", b"far", b"far-relative",
-    b"far-folder", b"far-folder/file", b"magic/etc/passwd", b"far-folder/new", b"near-folder/../../outside/file", b"loop",
+    b"far-folder", b"far-folder/file", b"magic/file", b"far-folder/new", b"near-folder/../../outside/file", b"loop",
     b"loop/x", b"//etc/passwd", b"./../outside", b"far-folder/folder/file",
 )  # fmt: skip
 
@@ -201,6 +202,7 @@ def swap_for_ever(world: World, stop: threading.Event) -> None:
     while not stop.is_set():
         for other in ("real", "link"):
             os.rename(world.inside(other), door)
+            os.sched_yield()
             os.rename(door, world.inside(other))
 
 
@@ -213,7 +215,9 @@ def test_nobody_slips_out_while_a_folder_becomes_a_link(world: World, options: d
     try:
         with served(world, folder_of(world, **options)) as found:  # type: ignore[arg-type]
             found.begin()
-            for _ in range(600):
+            turns, deadline = 0, time.monotonic() + 30
+            while turns < 600 or (not reached and time.monotonic() < deadline):
+                turns += 1
                 with contextlib.suppress(Refused):
                     content = found.content(b"door/file")
                     assert content == b"inside\n", content

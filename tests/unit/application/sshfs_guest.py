@@ -55,7 +55,7 @@ class Guest:
         return said("")
 
     def sessions(self, point: str) -> list["asyncio.Future[RemoteResult]"]:
-        return [session for argv, session in self.transport.attached.items() if argv[2] == point and not session.done()]
+        return [session for argv, session in self.transport.attached.items() if point in argv and not session.done()]
 
     def has(self, mount: SshfsMount) -> bool:
         return (mount.mount_point, "fuse.sshfs") in self.table and bool(self.sessions(mount.mount_point))
@@ -67,12 +67,13 @@ class Guest:
 
     def _sshfs(self) -> None:
         for argv, session in self.transport.attached.items():
-            if session.done() or (argv[2], "fuse.sshfs") in self.table or self.sshfs_is_slow:
+            point = argv[argv.index("sshfs") + 2]
+            if session.done() or (point, "fuse.sshfs") in self.table or self.sshfs_is_slow:
                 continue
-            if self.refusal and "nonempty" not in argv[-1]:
+            if self.refusal and "nonempty" not in argv[-1] and argv[0] != "sudo":
                 session.set_result(said("", code=1, err=self.refusal))
             else:
-                self.table.append((argv[2], "fuse.sshfs"))
+                self.table.append((point, "fuse.sshfs"))
 
 
 def said(out: str, *, code: int = 0, err: str = "") -> RemoteResult:

@@ -77,6 +77,16 @@ async def test_sshfs_that_died_is_started_anew_and_its_dead_mount_taken_away(wor
     await world.shares.end()
 
 
+async def test_a_client_that_speaks_something_else_is_told_of(world: World) -> None:
+    await world.mount(OTHER)
+    world.server.served[0].misbehave("a message of 1195725856 bytes")
+    world.guest.kill(OTHER)
+    await until(lambda: len(world.server.served) == 2 and world.guest.has(OTHER))
+    sentence = "The mount /srv/a b was lost (its SFTP client sent a message of 1195725856 bytes), making it anew"
+    assert sentence in world.log.notes
+    await world.shares.end()
+
+
 async def test_what_lies_below_a_lost_mount_is_made_anew_as_well(world: World) -> None:
     await world.mount(HOME, WORK, OTHER)
     world.guest.kill(HOME)
@@ -105,10 +115,18 @@ async def test_a_folder_that_cannot_be_shared_does_not_hold_up_the_others(world:
     await world.shares.end()
 
 
-async def test_what_sshfs_says_is_passed_on(world: World) -> None:
+async def test_where_the_user_may_not_mount_root_does(world: World) -> None:
     world.guest.refusal = "fusermount3: user has no write access to mountpoint /srv/a b\n"
+    assert await world.mount(OTHER) == ()
+    assert [argv[:3] for argv in world.guest.transport.attached] == [("sudo", "-n", "sshfs")]
+    await world.shares.end()
+    assert not world.guest.has(OTHER)
+
+
+async def test_what_sshfs_says_is_passed_on(world: World) -> None:
+    world.guest.refusal = "fuse: device not found, try 'modprobe fuse' first\n"
     assert await world.mount(OTHER) == (
-        "/srv/other is not mounted on /srv/a b: fusermount3: user has no write access to mountpoint /srv/a b",
+        "/srv/other is not mounted on /srv/a b: fuse: device not found, try 'modprobe fuse' first",
     )
     assert all(served.is_over for served in world.server.served)
     await world.shares.end()

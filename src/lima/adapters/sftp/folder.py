@@ -274,7 +274,7 @@ class _Names(Iterator[tuple[bytes, os.stat_result]]):
             return self._first.pop()
         while True:
             entry = next(self._entries)
-            with contextlib.suppress(FileNotFoundError):  # gone since
+            with contextlib.suppress(OSError):  # gone since, or in a folder that may be listed and nothing else
                 return os.fsencode(entry.name), entry.stat(follow_symlinks=False)
 
     def close(self) -> None:
