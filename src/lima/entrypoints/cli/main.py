@@ -5,6 +5,7 @@ Light: a `list` with valid summaries and a `shell` never load asyncio, cyclopts,
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -26,6 +27,9 @@ See `limactl shell --help` for further information.
 """
 
 
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+
+
 def limactl(argv: list[str] | None = None) -> int:
     """The whole program: the exit status."""
     words = sys.argv[1:] if argv is None else argv
@@ -33,15 +37,44 @@ def limactl(argv: list[str] | None = None) -> int:
         words = ["yq", *words]  # a link by that name
     try:
         status = _run(words)
+        sys.stdout.flush()
         if argv is None and words[:1] in (["list"], ["ls"]):
             _leave(status)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         # `limactl list | head`: nobody reads on, which is no error of ours
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _drop_output()
         return 0
+    except SystemExit as left:
+        # what prints the help says it so
+        if isinstance(left.__context__, BrokenPipeError):
+            return 0
+        raise
+    except OSError as error:
+        # of files, adapters speak in errors of their own: this is the output
+        if error.filename is not None or error.errno not in _UNWRITABLE:
+            raise
+        _drop_output()
+        return _output_failed(words, error)
     return status
+
+
+def _drop_output() -> None:
+    """What is still in its buffer would fail again at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _output_failed(words: list[str], error: OSError) -> int:
+    from lima.entrypoints.cli.output import Log
+
+    try:
+        options, _ = take_globals(words)
+    except CommandError:
+        options = GlobalOptions()
+    return Log(options).fatal(
+        CommandError(f"cannot write to the standard output: {os.strerror(error.errno or 0).lower()}")
+    )
 
 
 def _leave(status: int) -> None:
