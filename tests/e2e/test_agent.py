@@ -148,11 +148,16 @@ for publish, withdraw in RULES.values():
 
 
 @pytest.mark.e2e_all
-def test_ports_published_by_rules_alone_are_reported_in_the_same_time(guest: Guest, client: Client) -> None:
+def test_ports_published_by_rules_alone_are_reported_in_the_same_time(
+    guest: Guest, request: pytest.FixtureRequest
+) -> None:
+    # a host agent looks up names for the guest
+    guest.home.ok("start", "--tty=false", NAME)
     guest.run(
         "apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq nftables iptables", timeout=COLD_S
     )
-    events = client.events()
+    without_host_agent(guest.home)
+    events = request.getfixturevalue("client").events()
     next(events)
     with guest.python(PUBLISH) as program:
         assert program.stdin is not None
