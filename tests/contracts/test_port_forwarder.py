@@ -209,8 +209,12 @@ class SshWorld(RealHost):
 
     async def echo(self, _protocol: PortProtocol, prefix: bytes = b"") -> GuestTarget:
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.write(prefix + await reader.read())
+            with contextlib.suppress(OSError):
+                writer.write(prefix + await reader.read())
+                await writer.drain()
             writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
         server = await asyncio.start_server(answer, LOOPBACK, backlog=1024)
         self._servers.append(server)

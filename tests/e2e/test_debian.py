@@ -4,6 +4,7 @@ Boots Debian three times in all: the first for everything that only looks, the s
 after stop and an edit.
 """
 
+import itertools
 import json
 import os
 import pathlib
@@ -170,17 +171,16 @@ def test_a_tunnel_leads_into_the_guests_network(debian: Home) -> None:
 
 
 def test_watch_tells_what_happened_and_what_happens(debian: Home) -> None:
-    watcher = debian.spawn("watch", "--json", "--history", "default")
-    try:
+    with debian.spawn("watch", "--json", "--history", "default") as watcher:
         assert watcher.stdout is not None
-        for line in watcher.stdout:
-            told = json.loads(line)
-            assert told["instance"] == "default"
-            if told["event"]["status"].get("running"):
-                break
-    finally:
-        os.kill(watcher.pid, signal.SIGINT)
-        assert watcher.wait(30) == 130
+        try:
+            told = [json.loads(line) for line in itertools.islice(watcher.stdout, 3)]
+            os.kill(watcher.pid, signal.SIGINT)
+            assert watcher.wait(30) == 130
+        finally:
+            watcher.kill()
+    assert {event["instance"] for event in told} == {"default"}
+    assert all(set(event["event"]) == {"time", "status"} for event in told)
 
 
 def test_a_lost_login_is_made_again_without_the_user_noticing(debian: Home) -> None:
