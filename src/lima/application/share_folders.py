@@ -11,7 +11,16 @@ from typing import Any
 from lima.application.bell import Bell
 from lima.domain.errors import GuestError, LimaError, UnreachableError
 from lima.domain.progress import Level, Note
-from lima.domain.sshfs import OWN_TYPES, SshfsMount, in_order, mounted, sshfs_argv, wants_nonempty, wants_root
+from lima.domain.sshfs import (
+    OWN_TYPES,
+    SshfsMount,
+    in_order,
+    is_too_old,
+    mounted,
+    sshfs_argv,
+    wants_nonempty,
+    wants_root,
+)
 from lima.ports.clock import Clock
 from lima.ports.events import EventSink
 from lima.ports.folder_server import FolderServer, ServedFolder, SharedFolder
@@ -191,14 +200,24 @@ class ShareFolders:
         done = await _guest(transport, MAKE_POINT, mount)
         kept.made_point = kept.made_point or done.stdout.strip() == MADE
         try:
-            await self._serve(kept, transport, sshfs_argv(mount))
+            await self._serve_as_allowed(kept, transport, sshfs_argv(mount, raw_links=True))
         except GuestError as error:
-            if wants_nonempty(error.message):
-                await self._serve(kept, transport, sshfs_argv(mount, nonempty=True))
-            elif wants_root(error.message):
-                await self._serve(kept, transport, ("sudo", "-n", *sshfs_argv(mount)))
-            else:
+            if not is_too_old(error.message):
                 raise
+            try:
+                await self._serve_as_allowed(kept, transport, sshfs_argv(mount))
+            except GuestError as refusal:
+                if not wants_nonempty(refusal.message):
+                    raise
+                await self._serve(kept, transport, sshfs_argv(mount, nonempty=True))
+
+    async def _serve_as_allowed(self, kept: _Kept, transport: Transport, argv: tuple[str, ...]) -> None:
+        try:
+            await self._serve(kept, transport, argv)
+        except GuestError as error:
+            if not wants_root(error.message):
+                raise
+            await self._serve(kept, transport, ("sudo", "-n", *argv))
 
     async def _serve(self, kept: _Kept, transport: Transport, argv: tuple[str, ...]) -> None:
         mount = kept.mount

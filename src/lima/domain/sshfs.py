@@ -49,10 +49,12 @@ def in_order(mounts: Iterable[SshfsMount]) -> tuple[SshfsMount, ...]:
     return tuple(sorted(mounts, key=lambda mount: mount.mount_point.count("/")))
 
 
-def sshfs_argv(mount: SshfsMount, *, nonempty: bool = False) -> tuple[str, ...]:
-    """The guest's command. `nonempty`: an old sshfs wants to be told that files may be hidden, a new one knows no such
-    option."""
+def sshfs_argv(mount: SshfsMount, *, raw_links: bool = False, nonempty: bool = False) -> tuple[str, ...]:
+    """The guest's command. `raw_links`: a new sshfs (2026) wants to be told that links are shown that lead up or are
+    absolute; `nonempty`: an old one, that files may be hidden. Neither knows the other's option."""
     options = ["allow_other"]
+    if raw_links:
+        options.append("no_contain_symlinks")
     if not mount.cache:
         options.append("cache=no")
     if mount.follow_symlinks:
@@ -66,6 +68,11 @@ def sshfs_argv(mount: SshfsMount, *, nonempty: bool = False) -> tuple[str, ...]:
 def wants_nonempty(complaint: str) -> bool:
     """Whether an sshfs has refused to hide files, and would do so when told."""
     return "nonempty" in complaint and "not empty" in complaint
+
+
+def is_too_old(complaint: str) -> bool:
+    """Whether an sshfs does not know `raw_links`."""
+    return "no_contain_symlinks" in complaint
 
 
 def wants_root(complaint: str) -> bool:

@@ -21,6 +21,7 @@ class Guest:
         self.who = "1000\n1001\n"
         self.sshfs_is_slow = False
         self.has_sshfs = True
+        self.is_old = False
         self.unmounted: list[str] = []
 
     def run(self, argv: tuple[str, ...], _stdin: bytes) -> RemoteResult | None:
@@ -70,7 +71,9 @@ class Guest:
             point = argv[argv.index("sshfs") + 2]
             if session.done() or (point, "fuse.sshfs") in self.table or self.sshfs_is_slow:
                 continue
-            if self.refusal and "nonempty" not in argv[-1] and argv[0] != "sudo":
+            if self.is_old and "no_contain_symlinks" in argv[-1]:
+                session.set_result(said("", code=1, err="fuse: unknown option(s): `-o no_contain_symlinks'"))
+            elif self.refusal and "nonempty" not in argv[-1] and argv[0] != "sudo":
                 session.set_result(said("", code=1, err=self.refusal))
             else:
                 self.table.append((point, "fuse.sshfs"))

@@ -133,6 +133,7 @@ async def test_what_sshfs_says_is_passed_on(world: World) -> None:
 
 
 async def test_an_old_sshfs_is_told_that_files_may_be_hidden(world: World) -> None:
+    world.guest.is_old = True
     world.guest.refusal = (
         "fuse: mountpoint is not empty\nfuse: if you are sure this is safe, use the 'nonempty' mount option"
     )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lima.domain.sshfs import SshfsMount, in_order, mounted, sshfs_argv, wants_nonempty, wants_root
+from lima.domain.sshfs import SshfsMount, in_order, is_too_old, mounted, sshfs_argv, wants_nonempty, wants_root
 
 READ_ONLY = ("sshfs", ":/srv/a b", "/mnt/a", "-o", "slave", "-o", "ro", "-o")
 
@@ -39,6 +39,13 @@ def test_outer_mounts_come_first() -> None:
 def test_the_table_of_mounts_is_read_as_the_kernel_writes_it() -> None:
     text = "/dev/vda1 / ext4 rw 0 0\n:/srv /mnt/a\\040b\\134c fuse.sshfs ro 0 0\ntmpfs /mnt/x tmpfs rw 0 0\ny /mnt/x 9p rw 0 0\nodd\n"
     assert mounted(text) == {"/": "ext4", "/mnt/a b\\c": "fuse.sshfs", "/mnt/x": "9p"}
+
+
+def test_a_new_sshfs_is_told_to_show_links_as_they_are() -> None:
+    mount = SshfsMount(location="/a", mount_point="/b")
+    assert sshfs_argv(mount, raw_links=True)[-1] == "allow_other,no_contain_symlinks"
+    assert is_too_old("fuse: unknown option(s): `-o no_contain_symlinks'")
+    assert not is_too_old("fuse: device not found")
 
 
 def test_mounting_on_what_is_anothers_wants_root() -> None:
