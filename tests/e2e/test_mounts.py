@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.guest, pytest.mark.needs_qemu, pytest.mark.e2e_all]
 
 NAME = "mounts"
 GUEST_UID = 1000
+"""9p shows owners as they are; with virtiofs what is ours is the guest's user's."""
 DATA = os.path.join(REPO, "tests", "data", "mounts")
 SEEN_WITHIN_S = 3.0
 """A change on the host is seen in the guest (docs/mounts.md), a slow guest's shell included."""
@@ -82,6 +83,11 @@ for name, attempt in tries.items():
 """
 
 
+def owner(mount_type: str) -> tuple[int, int]:
+    """Whose files the guest's user may write."""
+    return (os.geteuid(), os.getegid()) if mount_type == "virtiofs" else (GUEST_UID, GUEST_UID)
+
+
 @dataclass
 class Guest:
     """A running guest and the directories that it mounts."""
@@ -102,7 +108,7 @@ class Guest:
         full = os.path.join(self.folder, path)
         with open(full, "w", encoding="utf-8") as file:
             file.write(content)
-        os.chown(full, GUEST_UID, GUEST_UID)
+        os.chown(full, *owner(self.type))
         return full
 
     def get(self, path: str) -> str:
@@ -116,7 +122,7 @@ def guest(request: pytest.FixtureRequest) -> Iterator[Guest]:
         for name in ("read/folder", "write", "mapped", "my files/it's below", "below", "target"):
             os.makedirs(f"{folder}/{name}")
         for path, _, _ in os.walk(folder):
-            os.chown(path, GUEST_UID, GUEST_UID)
+            os.chown(path, *owner(request.param))
         os.chmod(folder, 0o755)
         os.symlink("target", f"{folder}/link")
         template = f"{home.path}/{NAME}.yaml"

@@ -126,3 +126,26 @@ async def test_one_that_does_not_start_is_told_with_its_reason(tmp_path) -> None
             await asyncio.wait_for(server.serve(gone), 30)
     except MissingToolError as error:
         pytest.skip(error.message)
+
+
+async def test_a_location_that_is_a_link_serves_what_it_leads_to(tmp_path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    processes = SystemProcessTable()
+    server = VirtiofsdServer(facts=SystemHostInspector().facts(), runner=AsyncProcessRunner(), processes=processes)
+    directory = ServedDirectory(
+        location=str(tmp_path / "link"), socket=str(tmp_path / "s"), log=str(tmp_path / "log"), guest_uid=1000
+    )
+    try:
+        process = await server.serve(directory)
+    except MissingToolError as error:
+        pytest.skip(error.message)
+    try:
+        _, writer = await asyncio.open_unix_connection(directory.socket)
+        # it greets nobody: that it goes on is the answer
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(server.wait(process), 1)
+        writer.close()
+        await asyncio.wait_for(server.wait(process), 10)
+    finally:
+        await server.stop(process)

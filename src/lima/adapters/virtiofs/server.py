@@ -37,11 +37,13 @@ class VirtiofsdServer:
 
     async def serve(self, directory: ServedDirectory) -> ProcessIdentity:
         program = await self._program()
+        # virtiofsd of QEMU takes no link for a directory
+        location = os.path.realpath(directory.location)
         maps = [self._map(directory, kind) for kind in ("uid", "gid")]
         with _listener(directory.socket) as listener, _pipe() as (ready, tell), _pipe() as (hear, go):
             argv = (
-                sys.executable, "-IS", confine.__file__, str(tell.fileno()), str(hear.fileno()), directory.location,
-                "ro" if directory.read_only else "rw", "--", *program.arguments(listener.fileno(), directory.location),
+                sys.executable, "-IS", confine.__file__, str(tell.fileno()), str(hear.fileno()), location,
+                "ro" if directory.read_only else "rw", "--", *program.arguments(listener.fileno(), location),
             )  # fmt: skip
             log = os.open(directory.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             try:
