@@ -385,10 +385,10 @@ def test_a_thousand_clients_at_once_lose_nothing(debian: Home, carrier: str, pro
 
 def test_two_hundred_ports_at_once(debian: Home, carrier: str, programs: Programs) -> None:
     ports = open_many(programs, 7400, MANY)
-    took = seconds_until(lambda: all(map(listens, ports)), within=10, what="all are forwarded")
+    # each question to one that listens is a tunnel: the last one is asked first
+    took = seconds_until(lambda: all(map(listens, reversed(ports))), within=10, what="all are forwarded")
     print(f"\n{WHO[carrier]}: {MANY} ports in {took:.2f} s after the last was opened")
-    print(f"{WHO[carrier]}: without an answer at first: {unanswered(ports)}")
-    wait_for(lambda: all_answer(ports), seconds=30, what="all answer")
+    assert unanswered(ports) == []
     for port in ports:
         programs.tell("close", "tcp", "127.0.0.1", port)
     took = seconds_until(lambda: not any(map(listens, ports)), within=10, what="none is forwarded")

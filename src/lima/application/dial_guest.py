@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lima.application.agent_state import AgentState, Meter
 from lima.domain.errors import GuestAgentError, GuestDialError
@@ -13,6 +13,9 @@ DIAL_WAIT_S = 10.0
 """How long a client waits for an agent that is away: one that restarts takes less."""
 NOTICE_S = 1.0
 """How long it may take until a death of the agent is noticed that made a tunnel fail."""
+AT_ONCE = 32
+"""Tunnels that are being opened. A guest that is emulated opens a hundred a second: thousands of clients that come at
+once would keep its agent from all else, and one that does not answer in time is taken for dead, with all tunnels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,11 +24,12 @@ class DialGuest:
 
     agent: Callable[[], GuestAgent]
     state: AgentState
+    _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE), init=False)
 
     async def __call__(self, guest: GuestTarget) -> Tunnel:
         """Raises: GuestAgentError where the agent does not come back in time, or refuses."""
         try:
-            async with asyncio.timeout(DIAL_WAIT_S):
+            async with self._turns, asyncio.timeout(DIAL_WAIT_S):
                 while True:
                     if (tunnel := await self._try(guest)) is not None:
                         return _Counted(tunnel, self.state.meter)
