@@ -22,6 +22,8 @@ from lima.ports.transport import Transport
 
 CLOCK_SYNC_S = 10.0
 """Also how soon a silent death of the agent is noticed: the clock is asked for with a deadline."""
+LATE_S, AGAIN_S = 0.3, 1.0
+"""What the way to the agent took, its clock is off: a busy one that was set late is set again soon."""
 FIRST_PAUSE_S = 0.25
 LAST_PAUSE_S = 5.0
 LAST_SSH_PAUSE_S = 300.0
@@ -111,12 +113,13 @@ class AttendAgent:
         while True:
             seen, asked = door.resumptions, self.clock.monotonic()
             report = await agent.set_clock(self.clock.now_ns())
-            self.state.meter.agent_latency_s = self.clock.monotonic() - asked
+            took = self.state.meter.agent_latency_s = self.clock.monotonic() - asked
             if report.problem:
                 self._say_once(f"The guest's clock could not be set: {report.problem}", Level.WARNING)
             elif report.was_set and abs(report.drift_ms) > NOTEWORTHY_DRIFT_MS:
                 self._say_once(f"The guest's clock was {report.drift_ms / 1000:+.0f} s off, and has been set")
-            await door.resumed_after(seen, seconds=CLOCK_SYNC_S)
+            was_late = report.was_set and took > LATE_S
+            await door.resumed_after(seen, seconds=AGAIN_S if was_late else CLOCK_SYNC_S)
 
     async def _tell_absence(self, door: AgentDoor) -> None:
         await door.until(lambda: door.has_ssh)

@@ -11,6 +11,7 @@ from lima.application.agent_state import AgentState
 from lima.application.attend_agent import AGENT_SOCKET, EVENTS_PER_S, MAX_SAID, AttendAgent
 from lima.domain.errors import GuestAgentError
 from lima.domain.guest_ports import MAX_PORTS, GuestPort, PortProtocol, PortsChanged
+from lima.ports.guest_agent import ClockReport
 from lima.ports.transport import RemoteResult
 from lima.testing import fakes
 
@@ -149,6 +150,21 @@ async def test_the_clock_is_set_at_once_then_now_and_then_and_after_a_pause(
     company.door.resumed()
     calls = company.agent.clock_calls
     await company.until(lambda: company.agent.clock_calls > calls + 3)
+
+
+async def test_a_clock_that_was_set_late_is_set_again_soon(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attend_agent, "CLOCK_SYNC_S", 3600)
+    monkeypatch.setattr(attend_agent, "AGAIN_S", 0.001)
+    company.agent.drift_ms = 2000
+    set_clock = company.agent.set_clock
+
+    async def busy(now_ns: int) -> ClockReport:
+        company.clock.now += 2
+        return await set_clock(now_ns)
+
+    monkeypatch.setattr(company.agent, "set_clock", busy)
+    company.door.opened()
+    await company.until(lambda: company.agent.clock_calls == 2)
 
 
 async def test_a_clock_that_cannot_be_set_is_said_once(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
