@@ -1,6 +1,7 @@
 """Real guests: a home of their own, the program as a user runs it, one cache of images for all tests."""
 
 import contextlib
+import functools
 import glob
 import json
 import os
@@ -97,6 +98,8 @@ class Home:
             stderr=subprocess.PIPE,
             env=self.env(**env),
             start_new_session=True,
+            # who runs the tests in the background of a script has it ignored, and so have all children
+            preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
 
     def directory(self, name: str) -> str:
