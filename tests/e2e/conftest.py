@@ -99,7 +99,7 @@ class Home:
             env=self.env(**env),
             start_new_session=True,
             # who runs the tests in the background of a script has it ignored, and so have all children
-            preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  no threads here
         )
 
     def directory(self, name: str) -> str:
