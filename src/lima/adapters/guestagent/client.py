@@ -15,7 +15,7 @@ import grpc.aio
 
 from lima.adapters.guestagent.channel import RECONNECT_S, AnyCall, Held, open_channel, translated
 from lima.adapters.guestagent.messages import read_event, read_info, read_sync, write_sync, write_touch
-from lima.adapters.guestagent.tunnel import HALF_CLOSE, GrpcTunnel
+from lima.adapters.guestagent.tunnel import HALF_CLOSE, AgentHabits, GrpcTunnel
 from lima.domain.errors import GuestAgentError
 from lima.domain.guest_ports import GuestPort, PortsChanged
 from lima.ports.guest_agent import ClockReport, FileTouched, GuestSocket
@@ -32,6 +32,7 @@ class _Service:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._channel = channel
+        self.habits = AgentHabits()
         self._calls: weakref.WeakSet[Held[Any]] = weakref.WeakSet()
         self.get_info: _Unary = channel.unary_unary("/GuestService/GetInfo")
         self.sync_time: _Unary = channel.unary_unary("/GuestService/SyncTime")
@@ -119,7 +120,7 @@ class GrpcGuestAgent:
         with translated(f"tunnel to {target}"):
             service = self._connected()
             held = service.hold(service.tunnel(metadata=(HALF_CLOSE,)))
-        tunnel = GrpcTunnel(held, next(self._numbers), target)
+        tunnel = GrpcTunnel(held, next(self._numbers), target, service.habits)
         try:
             await tunnel.open()
         except BaseException:

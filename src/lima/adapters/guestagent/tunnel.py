@@ -24,11 +24,21 @@ PIECE = 64 << 10
 TunnelCall: TypeAlias = "grpc.aio.StreamStreamCall[bytes, bytes]"
 
 
+class AgentHabits:
+    """What the tunnels of one connection have learned of its agent. One that is busy with a thousand of them does not
+    answer each in time, and is no other agent for that."""
+
+    passes_half_closes: bool | None = None
+
+
 class GrpcTunnel:
     """One stream. A `send` or `receive` that is cancelled ends the tunnel."""
 
-    def __init__(self, held: Held[TunnelCall], number: int, target: GuestPort | GuestSocket) -> None:
+    def __init__(
+        self, held: Held[TunnelCall], number: int, target: GuestPort | GuestSocket, habits: AgentHabits
+    ) -> None:
         self._held = held
+        self._habits = habits
         self._number = number
         self._target = target
         self._is_udp = isinstance(target, GuestPort) and target.protocol is PortProtocol.UDP
@@ -80,14 +90,17 @@ class GrpcTunnel:
         self._held.drop()
 
     async def _agent_passes_it_on(self) -> bool:
-        """Whether this agent knows half-closed streams: its headers say so, before any data."""
-        try:
-            async with asyncio.timeout(HEADERS_S):
-                with self._translated():
-                    headers = await self._held.call.initial_metadata()
-        except TimeoutError:
-            return False
-        return HALF_CLOSE in tuple(headers)
+        """Whether this agent knows half-closed streams: the headers of any of its tunnels say so, before any data."""
+        if self._habits.passes_half_closes is None:
+            try:
+                async with asyncio.timeout(HEADERS_S):
+                    with self._translated():
+                        headers = await self._held.call.initial_metadata()
+                self._habits.passes_half_closes = HALF_CLOSE in tuple(headers)
+            except TimeoutError:
+                # another tunnel may have had its answer meanwhile
+                return self._habits.passes_half_closes is True
+        return self._habits.passes_half_closes
 
     def _translated(self) -> contextlib.AbstractContextManager[None]:
         return translated(f"tunnel to {self._target}", refused=GuestDialError)
