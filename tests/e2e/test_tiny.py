@@ -103,9 +103,9 @@ def test_stop_start_stop_delete_leave_nothing_but_the_cache(home: Home) -> None:
     assert home.processes("tiny") == []
     home.ok("edit", "--set", '.env.FRUIT = "apple"', "tiny")
     home.ok("start", "--cpus=2", "tiny")
-    assert home.ok("shell", "tiny", "hostname; nproc").out.split() == ["lima-tiny", "2"]
+    assert home.ok("shell", "tiny", "sh", "-c", "hostname; nproc").out.split() == ["lima-tiny", "2"]
     changed = json.loads(home.ok("diff", "--json", "tiny").out)
-    assert {one["path"]: one["instance"] for one in changed["differences"]} == {"cpus": 2, "env.FRUIT": "apple"}
+    assert {one["path"]: one["instance"] for one in changed["differences"]} == {"cpus": 2, "env": {"FRUIT": "apple"}}
     # booting again, it does not hear the first press of the power button; the grace is longer than this may take
     home.limactl("shell", "tiny", "sudo", "reboot")
     home.ok("stop", "tiny", timeout=WARM_S)
