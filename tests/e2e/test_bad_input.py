@@ -67,7 +67,7 @@ def test_names_and_locators(home: Home, words: tuple[str, ...], message: str) ->
 
 
 def test_all_problems_of_a_template_come_at_once(home: Home) -> None:
-    path = template(home, "arch: z80\ncpus: -1\nimages: []\nmounts:\n- location: /x\n")
+    path = template(home, "arch: z80\ncpus: -1\nimages: []\nmounts:\n- location: x\n")
     result = home.limactl("create", path)
     assert result.code == 1
     for problem in ("arch", "cpus", "mounts"):
