@@ -246,7 +246,11 @@ def test_a_server_is_on_the_host_as_it_opens_and_gone_as_it_closes(
     programs.tell("close", "tcp", address, port)
     closed = seconds_until(lambda: not listens(port), within=CLOSED_S, what=f"{address}:{port} is closed")
     print(f"\n{address}: opened {opened:.2f} s, closed {closed:.2f} s")
-    assert {"forwarding", "stopping"} <= {e["type"] for e in events(debian) if e["hostAddr"] == f"127.0.0.1:{port}"}
+    said = {"forwarding", "stopping"}
+    wait_for(
+        lambda: said <= {e["type"] for e in events(debian) if e["hostAddr"] == f"127.0.0.1:{port}"},
+        seconds=5, what="both are told",
+    )  # fmt: skip
 
 
 def test_datagrams_come_back(debian: Home, programs: Programs) -> None:
@@ -352,6 +356,7 @@ def programs_beyond_ssh(home: Home) -> Iterator[Programs]:
     programs.close()
 
 
+@pytest.mark.e2e_all  # tests/integration/test_forwarding.py has it without a machine
 def test_a_thousand_clients_at_once_lose_nothing(debian: Home, carrier: str, programs: Programs) -> None:
     programs.tell("open", "tcp", "127.0.0.1", 7030)
     wait_for(lambda: answers(7030), seconds=10, what="it is forwarded")
@@ -395,6 +400,7 @@ def test_two_hundred_ports_at_once(debian: Home, carrier: str, programs: Program
     print(f"{WHO[carrier]}: gone {took:.2f} s after the last was closed")
 
 
+@pytest.mark.e2e_all  # tests/integration/test_forwarding.py has it without a machine
 def test_fifty_forwards_are_back_after_whatever_is_killed(debian: Home, carrier: str) -> None:
     with programs_beyond_ssh(debian) as programs:
         ports = open_many(programs, 7700, FORWARDS)
@@ -430,6 +436,7 @@ def held(home: Home) -> dict[str, int]:
     }
 
 
+@pytest.mark.e2e_all  # tests/integration/test_forwarding.py has it without a machine
 def test_a_hundred_rounds_leave_nothing_behind(debian: Home, carrier: str, programs: Programs) -> None:
     def round_trip() -> None:
         programs.tell("open", "tcp", "127.0.0.1", 7800)
