@@ -157,6 +157,8 @@ def test_ports_published_by_rules_alone_are_reported_in_the_same_time(
         "apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq nftables iptables", timeout=COLD_S
     )
     without_host_agent(guest.home)
+    # told of nothing yet, the agent begins with what there is
+    guest.run("rm -f /run/lima-guestagent/event-state.json")
     events = request.getfixturevalue("client").events()
     next(events)
     with guest.python(PUBLISH) as program:
