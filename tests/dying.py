@@ -6,15 +6,7 @@ import subprocess
 import sys
 
 SRC = str(pathlib.Path(__file__).parents[1] / "src")
-PREAMBLE = """
-import os, signal, sys
-from lima.adapters.filesystem import atomic
-from lima.adapters.filesystem.instances import FilesystemInstanceStore
-from lima.adapters.system.processes import SystemProcessTable
-home, left = sys.argv[1], int(sys.argv[2])
-processes = SystemProcessTable()
-store = FilesystemInstanceStore(home, processes)
-
+CHECKPOINT = """
 def checkpoint(name):
     global left
     print(name, flush=True)
@@ -24,6 +16,19 @@ def checkpoint(name):
 
 atomic.checkpoint = checkpoint
 """
+"""For a program that has `left`: at how many points from now on it dies."""
+PREAMBLE = (
+    """
+import os, signal, sys
+from lima.adapters.filesystem import atomic
+from lima.adapters.filesystem.instances import FilesystemInstanceStore
+from lima.adapters.system.processes import SystemProcessTable
+home, left = sys.argv[1], int(sys.argv[2])
+processes = SystemProcessTable()
+store = FilesystemInstanceStore(home, processes)
+"""
+    + CHECKPOINT
+)
 
 
 def run(home: str, what: str, *, kill_at: int = 0, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:

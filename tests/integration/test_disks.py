@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 
 import pytest
+from tests.dying import CHECKPOINT, SRC
 
 from lima.adapters.filesystem.disks import FilesystemDiskStore
 from lima.adapters.filesystem.instances import FilesystemInstanceStore
@@ -19,8 +20,8 @@ from lima.domain.errors import DiskExistsError, ImageFormatError, StorageError
 from lima.domain.machine_spec import DiskFormat
 from lima.testing import fakes
 
-SRC = str(pathlib.Path(__file__).parents[2] / "src")
-PREAMBLE = """
+PREAMBLE = (
+    """
 import asyncio, os, signal, sys
 from lima.adapters.filesystem import atomic
 from lima.adapters.filesystem.disks import FilesystemDiskStore
@@ -32,16 +33,9 @@ from lima.testing.fakes import FakeEventSink
 home, left = sys.argv[1], int(sys.argv[2])
 processes = SystemProcessTable()
 store = FilesystemDiskStore(home, processes)
-
-def checkpoint(name):
-    global left
-    print(name, flush=True)
-    left -= 1
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-atomic.checkpoint = checkpoint
 """
+    + CHECKPOINT
+)
 CREATE = """
 with store.making("d", "raw") as path:
     with open(path, "wb") as file:

@@ -14,8 +14,8 @@ DIAL_WAIT_S = 10.0
 NOTICE_S = 1.0
 """How long it may take until a death of the agent is noticed that made a tunnel fail."""
 AT_ONCE = 32
-"""Tunnels that are being opened. A guest that is emulated opens a hundred a second: thousands of clients that come at
-once would keep its agent from all else, and one that does not answer in time is taken for dead, with all tunnels."""
+"""Requests for tunnels on their way to the agent. More wait here, where they cost it nothing: one that does not answer in
+time is taken for dead, and all its tunnels with it. What it has been handed, and not yet opened, is not counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
