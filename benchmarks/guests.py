@@ -1,11 +1,10 @@
-"""What we cost a guest: its start, its shell, its host agent, its creation from a cached image."""
+"""What we cost a guest: its shell, its host agent, its creation from a cached image, its clone."""
 
 import os
 import shlex
 import subprocess
 import sys
 import tempfile
-import time
 
 from benchmarks.measuring import Row, at_rest, base_env, interleaved, wall_ms
 
@@ -31,23 +30,6 @@ class Bench:
     def read(self, name: str) -> str:
         with open(self.file(name)) as file:
             return file.read()
-
-
-def own_boot_s(argv: list[str], bench: Bench) -> float:
-    """Seconds from QEMU's start until the same guest says that it is done, with nothing of ours around it."""
-    for name in ("qmp.sock", "progress.sock", "serial.sock", "serialv.sock", "serial.log"):
-        if os.path.exists(bench.file(name)):
-            os.unlink(bench.file(name))
-    began = time.monotonic()
-    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as qemu:
-        try:
-            while not os.path.exists(bench.file("serial.log")) or "boot done" not in bench.read("serial.log"):
-                if time.monotonic() - began > 120:
-                    raise SystemExit("the bare guest did not boot")
-                time.sleep(0.02)
-            return time.monotonic() - began
-        finally:
-            qemu.kill()
 
 
 def clone_ms(bench: Bench) -> float:
@@ -82,8 +64,6 @@ def rows() -> list[Row]:
         bench.run("create", "template:tiny")
         bench.run("start", "--tty=false", NAME)
         pid = int(bench.read("ha.pid"))
-        with open(f"/proc/{bench.read('qemu.pid').strip()}/cmdline") as file:
-            argv = file.read().rstrip("\0").split("\0")
 
         ssh = ["ssh", "-F", bench.file("ssh.config"), f"lima-{NAME}", "true"]
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -101,20 +81,6 @@ def rows() -> list[Row]:
         result.append(Row("host agent, idle: resident", f"{resident:.0f} MiB", "≤ 70 MiB", resident <= 70))
         result.append(Row("host agent, idle 20 s: CPU", f"{100 * share:.2f} % of a core", "< 0.5 %", share < 0.005))
 
-        def our_start() -> float:
-            bench.run("stop", "-f", NAME)
-            return wall_ms(lambda: bench.run("start", "--tty=false", NAME)) / 1000
-
-        def own_boot() -> float:
-            bench.run("stop", "-f", NAME)
-            return own_boot_s(argv, bench)
-
-        with_us, alone = interleaved(5, our_start, own_boot)
-        extra = with_us - alone
-        result.append(Row(
-            f"start of `{NAME}`, cold, over bare QEMU to the guest's own last line",
-            f"+{extra:.1f} s ({with_us:.1f} s against {alone:.1f} s)", "≤ 2 s", extra <= 2,
-        ))  # fmt: skip
         cloning = clone_ms(bench)
         result.append(
             Row("clone of a stopped instance with a full disk", f"{cloning:.0f} ms", "≤ 500 ms", cloning <= 500)

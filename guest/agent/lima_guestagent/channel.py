@@ -198,21 +198,27 @@ class SerialChannel(Channel):
         if not self._is_reading:
             return
         self._epoll.poll(0)  # takes the event, so that the next one counts
+        pieces, is_there, is_drained = [], True, False
         for _ in range(self.BURST):
             try:
                 data = os.read(self._read_fd, READ)
             except (BlockingIOError, InterruptedError):
-                return
+                is_drained = True
+                break
             except OSError:
                 data = b""
             if not data:
-                self._host_left()
-                return
+                is_there = False
+                break
+            pieces.append(data)
+        if pieces:
             self._has_host = True
-            self.on_data(data)
-            if not self._is_reading:
-                return
-        self._loop.call_soon(self._read_some)
+            # at once: what looks at it looks once
+            self.on_data(b"".join(pieces))
+        if not is_there:
+            self._host_left()
+        elif not is_drained and self._is_reading:
+            self._loop.call_soon(self._read_some)
 
     def _host_left(self) -> None:
         if self._has_host:

@@ -56,7 +56,15 @@ class FrameReader:
     @property
     def is_suspicious(self) -> bool:
         """A frame is incomplete, and it or the one before holds a preface: if it stays incomplete, call `stalled`."""
-        return self._endless and self._begun and bool(self._buffer) and _preface_in(self._suspects(), 0) >= 0
+        if not (self._endless and self._begun and self._buffer and self._may_hold_preface()):
+            return False
+        return _preface_in(self._suspects(), 0) >= 0
+
+    def _may_hold_preface(self) -> bool:
+        """False where there is certainly none in the last frame and what follows: found out without a copy of them."""
+        margin = len(PREFACE) - 1
+        across = self._last[-margin:] + bytes(self._buffer[:margin])
+        return PREFACE in self._last or PREFACE in self._buffer or PREFACE in across
 
     def feed(self, data: bytes) -> "Iterator[bytes | Restart]":
         """Yields: frames and RESTART. Raises: FrameError."""
@@ -82,7 +90,7 @@ class FrameReader:
             if len(self._buffer) < size:
                 return
             self._header_block = block
-            frame = bytes(self._buffer[:size])
+            frame = bytes(memoryview(self._buffer)[:size])
             del self._buffer[:size]
             if self._endless:
                 self._remember(frame)
