@@ -19,6 +19,7 @@ from h2.events import (
 )
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
+from hyperframe.frame import Frame
 
 from . import log
 from .frames import MAX_FRAME, RESTART, FrameError, FrameReader
@@ -47,6 +48,10 @@ def percent_encoded(text: str) -> str:
         chr(byte) if 0x20 <= byte < 0x7F and byte != 0x25 else "%%%02X" % byte
         for byte in text.encode("utf-8", "replace")
     )
+
+
+# h2 describes each frame that it receives to a log that nobody keeps, with all its bytes in hexadecimal
+Frame.__repr__ = lambda frame: type(frame).__name__
 
 
 class Http2(H2Connection):

@@ -69,23 +69,30 @@ class Chardev:
                     continue
                 host = self._listener.accept()[0]
                 to_guest = os.open(self._to_guest, os.O_WRONLY)
+                os.set_blocking(to_guest, False)
                 with host:
                     self._pump(host, to_guest)
                 os.close(to_guest)
                 self.hosts += 1
 
     def _pump(self, host: socket.socket, to_guest: int) -> None:
+        """Neither way waits for the other: a host that does not read is still read from."""
+        inward = outward = b""
         with contextlib.suppress(ConnectionError):
             while True:
-                ready, _, _ = select.select([host, self._read], [], [])
-                if host in ready:
-                    piece = host.recv(1 << 16)
-                    if not piece:
+                readable = [each for each, kept in ((host, inward), (self._read, outward)) if not kept]
+                writable = [each for each, kept in ((to_guest, inward), (host, outward)) if kept]
+                readable, writable, _ = select.select(readable, writable, [])
+                if host in readable:
+                    inward = host.recv(1 << 16)
+                    if not inward:
                         return
-                    while piece:
-                        piece = piece[os.write(to_guest, piece) :]
-                if self._read in ready:
-                    host.sendall(os.read(self._read, 1 << 16))
+                if self._read in readable:
+                    outward = os.read(self._read, 1 << 16)
+                if to_guest in writable:
+                    inward = inward[os.write(to_guest, inward) :]
+                if host in writable:
+                    outward = outward[host.send(outward, socket.MSG_DONTWAIT) :]
 
     def say(self, said: bytes) -> None:
         """A host that says this, and vanishes."""
