@@ -179,13 +179,13 @@ class StandInWorld:
 
     async def _tunnel(self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
         agreed = self._knows_half_close and HALF_CLOSE in tuple(context.invocation_metadata() or ())
-        if agreed:
-            await context.send_initial_metadata((HALF_CLOSE,))
         first = wire.TunnelMessage.FromString(await anext(aiter(requests)))
         try:
             end = await dial(first.protocol, first.guest_addr)
         except OSError as error:
             await context.abort(grpc.StatusCode.UNKNOWN, f"dial {first.protocol} {first.guest_addr}: {error.strerror}")
+        if agreed:
+            await context.send_initial_metadata((HALF_CLOSE,))
         self._ends.append(end)
         writing = asyncio.ensure_future(self._pass_on(requests, end, agreed=agreed))
         try:

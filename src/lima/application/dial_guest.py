@@ -1,10 +1,12 @@
 """New tunnels for clients of forwards, through the guest agent, and what they carry."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lima.application.agent_state import AgentState, Meter
+from lima.application.dialling_turns import DiallingTurns, Turn
 from lima.domain.errors import GuestAgentError, GuestDialError
 from lima.ports.guest_agent import GuestAgent, Tunnel
 from lima.ports.port_forwarder import GuestTarget
@@ -13,9 +15,9 @@ DIAL_WAIT_S = 10.0
 """How long a client waits for an agent that is away: one that restarts takes less."""
 NOTICE_S = 1.0
 """How long it may take until a death of the agent is noticed that made a tunnel fail."""
-AT_ONCE = 32
-"""Requests for tunnels on their way to the agent. More wait here, where they cost it nothing: one that does not answer in
-time is taken for dead, and all its tunnels with it. What it has been handed, and not yet opened, is not counted."""
+OPENING_S = 1.0
+"""How long a tunnel that does not open keeps its turn: it waits for a program that accepts nobody, which costs the agent
+nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,22 +26,34 @@ class DialGuest:
 
     agent: Callable[[], GuestAgent]
     state: AgentState
-    _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE), init=False)
+    _turns: DiallingTurns = field(default_factory=DiallingTurns, init=False)
+    _opening: set[asyncio.Task[None]] = field(default_factory=set, init=False)
 
     async def __call__(self, guest: GuestTarget) -> Tunnel:
         """Raises: GuestAgentError where the agent does not come back in time, or refuses."""
         try:
-            async with self._turns, asyncio.timeout(DIAL_WAIT_S):
+            async with asyncio.timeout(DIAL_WAIT_S) as patience:
                 while True:
-                    if (tunnel := await self._try(guest)) is not None:
-                        return _Counted(tunnel, self.state.meter)
+                    await self.state.agent_changed.until(lambda: self.state.agent_running)
+                    async with await self._turn(guest, patience) as turn:
+                        if self.state.agent_running and (tunnel := await self._try(guest)) is not None:
+                            self._keep_until_open(turn.pop_all(), tunnel)
+                            return _Counted(tunnel, self.state.meter)
         except TimeoutError:
             raise GuestAgentError("the guest agent is away") from None
+
+    async def _turn(self, guest: GuestTarget, patience: asyncio.Timeout) -> Turn:
+        """However long it takes: behind others, one does not wait for the agent."""
+        loop, ends = asyncio.get_running_loop(), patience.when()
+        left = (ends or 0) - loop.time()
+        patience.reschedule(None)
+        turn = await self._turns.take(guest)
+        patience.reschedule(loop.time() + left)
+        return turn
 
     async def _try(self, guest: GuestTarget) -> Tunnel | None:
         """None where the agent went before anything was said: the next one can be asked."""
         meter, changed = self.state.meter, self.state.agent_changed
-        await changed.until(lambda: self.state.agent_running)
         connection = meter.agent_connections
         try:
             return await self.agent().tunnel(guest)
@@ -53,6 +67,19 @@ class DialGuest:
                 raise
             return None
 
+    def _keep_until_open(self, turn: Turn, tunnel: Tunnel) -> None:
+        """The client need not wait for it: what it says goes after the request."""
+        task = asyncio.ensure_future(_until_open(turn, tunnel))
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+
+async def _until_open(turn: Turn, tunnel: Tunnel) -> None:
+    async with turn:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(OPENING_S):
+                await tunnel.opened()
+
 
 class _Counted:
     """A tunnel that adds to the meter."""
@@ -63,6 +90,9 @@ class _Counted:
         self._is_open = True
         meter.clients += 1
         meter.clients_now += 1
+
+    async def opened(self) -> None:
+        await self._tunnel.opened()
 
     async def send(self, data: bytes) -> None:
         await self._tunnel.send(data)

@@ -38,9 +38,14 @@ class GuestSocket:
 class Tunnel(Protocol):
     """Bytes to and from one address in the guest. For UDP, every piece is one datagram.
 
-    All but `close` raise GuestDialError where the guest could not reach the address (a tunnel is open before the guest
+    All but `opened` and `close` raise GuestDialError where the guest could not reach the address (a tunnel is open before the guest
     has tried) and GuestAgentError once the agent is gone. Cancelling one of them may end the tunnel.
     """
+
+    async def opened(self) -> None:
+        """Return once the guest has reached the address or could not, or the tunnel is over; at once where the agent does
+        not tell. Raises nothing, and cancelling it ends nothing."""
+        ...
 
     async def send(self, data: bytes) -> None:
         """Return when the data is on its way; waits while the guest takes no more. Once the far end has closed, the

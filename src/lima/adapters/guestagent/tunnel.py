@@ -29,6 +29,7 @@ class AgentHabits:
     answer each in time, and is no other agent for that."""
 
     passes_half_closes: bool | None = None
+    """Such an agent also answers as soon as it has reached the address; upstream's does with the first data."""
 
 
 class GrpcTunnel:
@@ -42,6 +43,7 @@ class GrpcTunnel:
         self._number = number
         self._target = target
         self._is_udp = isinstance(target, GuestPort) and target.protocol is PortProtocol.UDP
+        self._has_heard = False
 
     async def open(self) -> None:
         """Ask for the address. Raises: GuestAgentError."""
@@ -54,6 +56,12 @@ class GrpcTunnel:
     async def _ask(self) -> None:
         with self._translated():
             await self._held.call.write(write_tunnel(self._number, self._target))
+
+    async def opened(self) -> None:
+        if self._habits.passes_half_closes is not False:
+            # the end of a tunnel brings headers, too
+            with contextlib.suppress(GuestAgentError), self._translated():
+                self._learn(await self._held.call.initial_metadata())
 
     async def send(self, data: bytes) -> None:
         pieces = [data] if self._is_udp else [data[at : at + PIECE] for at in range(0, len(data), PIECE)]
@@ -80,6 +88,7 @@ class GrpcTunnel:
                 raw = await self._held.call.read()
             if not isinstance(raw, bytes):
                 return None
+            self._has_heard = True
             data = read_tunnel(raw)
             if data or self._is_udp:
                 return data
@@ -95,12 +104,16 @@ class GrpcTunnel:
             try:
                 async with asyncio.timeout(HEADERS_S):
                     with self._translated():
-                        headers = await self._held.call.initial_metadata()
-                self._habits.passes_half_closes = HALF_CLOSE in tuple(headers)
+                        self._learn(await self._held.call.initial_metadata())
             except TimeoutError:
-                # another tunnel may have had its answer meanwhile
-                return self._habits.passes_half_closes is True
-        return self._habits.passes_half_closes
+                pass  # another tunnel may have had its answer meanwhile
+        return self._habits.passes_half_closes is True
+
+    def _learn(self, headers: grpc.aio.Metadata) -> None:
+        """Nothing of headers that say nothing, before any data: a tunnel that could not be opened has no others."""
+        says_so = HALF_CLOSE in tuple(headers)
+        if says_so or len(headers) or self._has_heard:
+            self._habits.passes_half_closes = says_so
 
     def _translated(self) -> contextlib.AbstractContextManager[None]:
         return translated(f"tunnel to {self._target}", refused=GuestDialError)

@@ -1,6 +1,7 @@
 """Rules of the guest agent's port, whatever speaks at the other end."""
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import AsyncIterator
@@ -167,6 +168,43 @@ class GuestAgentContract:
         await tunnel.close()
         # the connection has not suffered
         await subject.listening()
+        await subject.close()
+
+    async def test_a_tunnel_that_failed_costs_no_other_its_end(
+        self, subject: GuestAgentLink, world: GuestWorld
+    ) -> None:
+        await subject.connect(world.socket_path)
+        port, gone = await world.listen(PortProtocol.TCP), await world.listen(PortProtocol.TCP)
+        await world.stop_listening(gone)
+        async with asyncio.timeout(WAIT_S):
+            bad = await subject.tunnel(gone)
+            with contextlib.suppress(GuestAgentError):
+                await bad.end_sending()
+            await bad.close()
+            good = await subject.tunnel(port)
+            await good.send(b"x")
+            await good.end_sending()
+            assert await everything(good) == b"x"
+            await good.close()
+        await subject.close()
+
+    async def test_that_a_tunnel_is_open_is_told_whatever_becomes_of_it(
+        self, subject: GuestAgentLink, world: GuestWorld
+    ) -> None:
+        await subject.connect(world.socket_path)
+        port, gone = await world.listen(PortProtocol.TCP), await world.listen(PortProtocol.TCP)
+        await world.stop_listening(gone)
+        async with asyncio.timeout(WAIT_S):
+            good, bad = await subject.tunnel(port), await subject.tunnel(gone)
+            await good.opened()
+            await bad.opened()
+            await good.send(b"x")
+            assert await good.receive() == b"x"
+            await good.close()
+            await good.opened()
+            last = await subject.tunnel(port)
+            await world.kill_agent()
+            await last.opened()
         await subject.close()
 
     async def test_a_program_that_does_not_read_stops_the_sender(

@@ -1,6 +1,7 @@
 """A fake guest agent, with the guest that it sees: ports, files, a clock, programs that echo."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, TypeVar
 
@@ -43,6 +44,15 @@ class FakeTunnel:
         self._is_over = False
         self._echo: asyncio.Queue[bytes | None] = asyncio.Queue(16)
         self._target = target
+        self._opened = asyncio.Event()
+
+    def accept(self) -> None:
+        """The program has accepted it."""
+        self._opened.set()
+
+    async def opened(self) -> None:
+        with contextlib.suppress(GuestAgentError):
+            await self._connection.or_lost(self._opened.wait())
 
     async def send(self, data: bytes) -> None:
         self._check()
@@ -61,6 +71,7 @@ class FakeTunnel:
 
     async def close(self) -> None:
         self._is_over = True
+        self._opened.set()
 
     def _check(self) -> None:
         if self._is_refused:
@@ -81,6 +92,7 @@ class FakeGuestAgent(Failing):
         self.clock_problem = ""
         self.clock_calls = 0
         self._connection: _Connection | None = None
+        self._stalled: dict[GuestPort | GuestSocket, list[FakeTunnel]] = {}
 
     # --- the port ----------------------------------------------------------------------------------------------------
 
@@ -122,7 +134,12 @@ class FakeGuestAgent(Failing):
 
     async def tunnel(self, target: GuestPort | GuestSocket) -> FakeTunnel:
         known = target in self.sockets if isinstance(target, GuestSocket) else target in self.ports
-        return FakeTunnel(self._connected(), target, is_refused=not known)
+        tunnel = FakeTunnel(self._connected(), target, is_refused=not known)
+        if target in self._stalled:
+            self._stalled[target].append(tunnel)
+        else:
+            tunnel.accept()
+        return tunnel
 
     # --- what a test does --------------------------------------------------------------------------------------------
 
@@ -145,6 +162,15 @@ class FakeGuestAgent(Failing):
         """It no longer does."""
         self.ports.discard(port)
         self.report(PortsChanged(removed=(port,)))
+
+    def stall(self, target: GuestPort | GuestSocket) -> None:
+        """The program there accepts nobody from now on."""
+        self._stalled[target] = []
+
+    def resume(self, target: GuestPort | GuestSocket) -> None:
+        """It accepts all who wait."""
+        for tunnel in self._stalled.pop(target):
+            tunnel.accept()
 
     def die(self) -> None:
         """The agent's process ends."""

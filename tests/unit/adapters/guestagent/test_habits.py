@@ -60,3 +60,21 @@ async def test_an_agent_that_is_not_known_is_taken_for_one_that_does_not() -> No
     assert habits.passes_half_closes is None, "the next tunnel may learn it"
     assert not await half_closes(Call((("other", "1"),)), habits)
     assert habits.passes_half_closes is False
+
+
+async def test_a_tunnel_that_could_not_be_opened_says_nothing_of_the_agent() -> None:
+    habits = AgentHabits()
+    assert not await half_closes(Call(()), habits)
+    assert habits.passes_half_closes is None
+    assert await half_closes(Call((HALF_CLOSE,)), habits)
+
+
+async def test_opening_is_waited_for_until_it_is_known_that_this_agent_does_not_tell() -> None:
+    habits = AgentHabits()
+    opening = asyncio.ensure_future(GrpcTunnel(Held[Any](Call(None)), 1, WEB, habits).opened())
+    await asyncio.sleep(0)
+    assert not opening.done()
+    opening.cancel()
+    await asyncio.wait([opening])
+    habits.passes_half_closes = False
+    await GrpcTunnel(Held[Any](Call(None)), 1, WEB, habits).opened()
