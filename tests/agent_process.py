@@ -47,9 +47,9 @@ def until(condition: Callable[[], Any], what: str, seconds: float = WAIT_S) -> A
 
 
 class AgentProcess:
-    """An agent on a unix socket in a folder of its own."""
+    """An agent on a unix socket in a folder of its own. `limits`: what a shell does before, as `ulimit -n 100`."""
 
-    def __init__(self, folder: str, python: str = sys.executable, *arguments: str) -> None:
+    def __init__(self, folder: str, python: str = sys.executable, *arguments: str, limits: str = "") -> None:
         self.folder = folder
         self.socket_path = os.path.join(folder, "ga.sock")
         self.runtime_dir = os.path.join(folder, "run")
@@ -64,6 +64,8 @@ class AgentProcess:
             self.runtime_dir,
         ]
         self._argv += arguments or ("--tick", "200ms")
+        if limits:
+            self._argv = ["sh", "-c", f'{limits} && exec "$0" "$@"', *self._argv]
         self.start()
 
     def start(self) -> None:
@@ -95,9 +97,9 @@ class AgentProcess:
 
 
 @contextlib.contextmanager
-def agent(python: str = sys.executable, *arguments: str) -> Iterator[AgentProcess]:
+def agent(python: str = sys.executable, *arguments: str, limits: str = "") -> Iterator[AgentProcess]:
     folder = tempfile.mkdtemp(prefix="ga-", dir="/tmp")
-    running = AgentProcess(folder, python, *arguments)
+    running = AgentProcess(folder, python, *arguments, limits=limits)
     try:
         # something listens, so that the first event comes at once on any machine
         with socket.create_server(("127.0.0.1", 0)):

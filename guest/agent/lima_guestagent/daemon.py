@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import os
-import resource
 import signal
 
 from . import log
 from .grpc_server import Connection
 from .kubernetes import KubernetesPorts
+from .limits import OWN, descriptors
 from .listeners import MAX_CONNECTIONS, SOCKET_PATH, ListenError, serial_channel, unix_listener, vsock_listener
 from .monitor import PortState
 from .netlink import rule_changes, udp_ends
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from .channel import Channel
     from .cli import Options
 
-DESCRIPTORS = 1 << 13
 GOODBYE_S = 1.0
 AGAIN_S = 10.0
 
@@ -33,9 +32,17 @@ class Daemon:
 
     Args:
         options: runtime_dir, tick_s, vsock_port, virtio_port, socket_owner (cli.py).
+        most_tunnels: at once.
     """
 
-    def __init__(self, loop: "asyncio.AbstractEventLoop", options: "Options", socket_path: str = SOCKET_PATH) -> None:
+    def __init__(
+        self,
+        loop: "asyncio.AbstractEventLoop",
+        options: "Options",
+        socket_path: str = SOCKET_PATH,
+        *,
+        most_tunnels: int,
+    ) -> None:
         self._loop = loop
         self._options = options
         self._socket_path = socket_path
@@ -49,7 +56,8 @@ class Daemon:
             [TraceWakes(loop), udp_ends(loop, lambda: self._ports.udp_ports)], [self._published, self._kubernetes]
         )
         self._rules = rule_changes(loop, self._published.changed)
-        self._handlers = handlers(loop, self._ports, PortState(options.runtime_dir), Worker(loop))
+        state, worker = PortState(options.runtime_dir), Worker(loop)
+        self._handlers = handlers(loop, self._ports, state, worker, most_tunnels=most_tunnels)
 
     async def run(self) -> None:
         """Serve until `stop`. Raises: ListenError."""
@@ -126,16 +134,13 @@ class Daemon:
 def run(options: "Options") -> int:
     """The daemon's exit code."""
     os.makedirs(options.runtime_dir, mode=0o755, exist_ok=True)
-    with contextlib.suppress(OSError, ValueError):
-        # each tunnel is a descriptor; systemd gives 1024
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    most_tunnels = max(1, descriptors() - OWN)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     log.info("event tick: %s" % options.tick)
     try:
-        loop.run_until_complete(Daemon(loop, options, options.socket_path or SOCKET_PATH).run())
+        daemon = Daemon(loop, options, options.socket_path or SOCKET_PATH, most_tunnels=most_tunnels)
+        loop.run_until_complete(daemon.run())
     except ListenError as error:
         log.fatal(str(error))
         return 1

@@ -25,14 +25,16 @@ DRIFT_MS = 100
 """The clock is left alone within these milliseconds of the host's."""
 
 
-def handlers(loop: "asyncio.AbstractEventLoop", ports: "PortWatch", state: "PortState", worker: "Worker") -> "dict":
+def handlers(
+    loop: "asyncio.AbstractEventLoop", ports: "PortWatch", state: "PortState", worker: "Worker", *, most_tunnels: int
+) -> "dict":
     """Path → coroutine function of a Call."""
     service = Service(ports, state, worker)
     return {
         "/GuestService/GetInfo": service.get_info,
         "/GuestService/GetEvents": service.get_events,
         "/GuestService/PostInotify": service.post_inotify,
-        "/GuestService/Tunnel": Tunnels(loop),
+        "/GuestService/Tunnel": Tunnels(loop, most_tunnels),
         "/GuestService/SyncTime": service.sync_time,
     }
 

@@ -29,18 +29,28 @@ STREAM_READ = 1 << 17
 DATAGRAM_READ = 1 << 16
 DIAL_S = 30.0
 HALF_CLOSE = "lima-half-close"
+NO_MORE_SOCKETS = (errno.EMFILE, errno.ENFILE)
 
 
 class Tunnels:
-    """The handler of the RPC."""
+    """The handler of the RPC. There are `most` at once: each takes a descriptor, and the agent needs some for itself."""
 
-    def __init__(self, loop: "asyncio.AbstractEventLoop") -> None:
+    def __init__(self, loop: "asyncio.AbstractEventLoop", most: int) -> None:
         self._loop = loop
+        self._most = most
+        self._count = 0
 
     async def __call__(self, call: "Call") -> None:
         first = await _next(call)
         if first is None:
             raise RpcError(INVALID_ARGUMENT, "the tunnel ended before its first message")
+        self._count += 1
+        try:
+            await self._serve(call, first)
+        finally:
+            self._count -= 1
+
+    async def _serve(self, call: "Call", first: TunnelMessage) -> None:
         sock = await self._dial(first.protocol, first.guest_addr)
         try:
             if _keeps_half_close(call):
@@ -55,6 +65,8 @@ class Tunnels:
     async def _dial(self, protocol: str, address: str) -> socket.socket:
         """A connected socket. Raises: RpcError, worded as upstream words it."""
         try:
+            if self._count > self._most:
+                raise OSError(errno.EMFILE, "there are %d tunnels" % self._most)
             if protocol == "unix" or address.startswith("/"):
                 protocol = "unix"
                 return await self._connect(socket.AF_UNIX, socket.SOCK_STREAM, address)
@@ -197,4 +209,6 @@ def _reason(error: Exception) -> str:
     code = getattr(error, "errno", None)
     if isinstance(error, socket.gaierror):
         return "no such host"
-    return "connect: " + os.strerror(code).lower() if code else str(error)
+    if code is None:
+        return str(error)
+    return "%s: %s" % ("socket" if code in NO_MORE_SOCKETS else "connect", os.strerror(code).lower())

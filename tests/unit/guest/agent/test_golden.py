@@ -172,4 +172,4 @@ async def test_post_inotify(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_tunnel_without_a_first_message_is_refused() -> None:
     with pytest.raises(RpcError, match="before its first message"):
-        await Tunnels(asyncio.get_running_loop())(StandInCall([]))
+        await Tunnels(asyncio.get_running_loop(), 1)(StandInCall([]))
