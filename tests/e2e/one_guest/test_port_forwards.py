@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import re
-import shlex
 import signal
 import socket
 import subprocess
@@ -16,10 +15,21 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.e2e.conftest import COLD_S, Home, fresh_home, wait_for
+from tests.e2e.conftest import Home, is_alive, wait_for
+from tests.e2e.one_guest.guest import (
+    IGNORED,
+    NAME,
+    NAMED,
+    NAMED_HOST,
+    PORTS,
+    STATIC,
+    STATIC_HOST,
+    be_attended,
+    notes,
+)
+from tests.e2e.one_guest.programs import Programs
 
 pytestmark = [pytest.mark.guest, pytest.mark.needs_qemu]
-NAME = "default"
 OPENED_S = 0.5
 CLOSED_S = 1.0
 CLIENTS = 1000
@@ -30,171 +40,35 @@ ALONE = ("-o", "ControlMaster=no", "-o", "ControlPath=none")
 WHO = {"false": "agent", "true": "openssh"}
 BACK_S = 2.0
 """Over a fresh ssh login."""
-PROGRAM = """
-import resource, socket, sys, threading
-
-_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-threading.stack_size(256 << 10)
-
-def serve(listener):
-    while True:
-        try:
-            peer = listener.accept()[0]
-        except OSError:
-            return
-        threading.Thread(target=answer, args=(peer,), daemon=True).start()
-
-def answer(peer):
-    # everything is heard before a word is said: needs a half-closed connection
-    heard = b""
-    while piece := peer.recv(65536):
-        heard += piece
-    peer.sendall(heard)
-    peer.close()
-
-def echo(bound):
-    while True:
-        try:
-            data, peer = bound.recvfrom(65536)
-        except OSError:
-            return
-        bound.sendto(data, peer)
-
-def flood(peer, size):
-    block = bytes(1 << 20)
-    for _ in range(size):
-        peer.sendall(block)
-    peer.close()
-
-def swallow(peer):
-    heard = 0
-    while piece := peer.recv(1 << 20):
-        heard += len(piece)
-    peer.sendall(b"%d" % heard)
-    peer.close()
-
-def stream(listener):
-    # gives as many MiB as the first four bytes say, or counts what it is given
-    while True:
-        try:
-            peer = listener.accept()[0]
-        except OSError:
-            return
-        size = int.from_bytes(peer.recv(4), "big")
-        threading.Thread(target=flood if size else swallow, args=(peer, size)[: 2 if size else 1], daemon=True).start()
-
-held = {}
-for line in sys.stdin:
-    verb, kind, address, port = line.split()
-    key = (kind, address, port)
-    if verb == "ask":
-        peer = socket.socket(socket.AF_UNIX)
-        peer.connect(address)
-        peer.sendall(b"hello")
-        peer.shutdown(socket.SHUT_WR)
-        print(peer.recv(99).decode() or "nothing", flush=True)
-        continue
-    if verb == "open":
-        family = socket.AF_UNIX if kind == "unix" else socket.AF_INET6 if ":" in address else socket.AF_INET
-        one = held[key] = socket.socket(family, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM)
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        one.bind(address if kind == "unix" else (address, int(port)))
-        if kind != "udp":
-            one.listen(1024)
-        what = {"udp": echo, "stream": stream}.get(kind, serve)
-        threading.Thread(target=what, args=(one,), daemon=True).start()
-    else:
-        one = held.pop(key)
-        if kind != "udp":
-            one.shutdown(socket.SHUT_RDWR)
-        one.close()
-    print("done", flush=True)
-"""
-
-
-def free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        port: int = bound.getsockname()[1]
-        return port
-
-
-STATIC, IGNORED, NAMED = free_port(), 7301, free_port()
-TEMPLATE = f"""
-base: template:default
-portForwards:
-- {{guestPort: 7300, hostPort: {STATIC}, static: true}}
-- {{guestPort: {IGNORED}, ignore: true}}
-- {{guestPort: 7302, hostPort: {NAMED}}}
-- {{guestSocket: /tmp/echo.sock, hostSocket: echo.sock}}
-- {{guestSocket: /tmp/host.sock, hostSocket: HOME/host.sock, reverse: true}}
-"""
-
-
-class Programs:
-    """A program in the guest that opens and closes ports when it is told."""
-
-    def __init__(self, home: Home, *ssh_options: str) -> None:
-        argv = home.command("shell", NAME, "python3", "-c", PROGRAM)
-        if ssh_options:
-            config = home.file(NAME, "ssh.config")
-            argv = ["ssh", "-F", config, *ssh_options, f"lima-{NAME}", shlex.join(["python3", "-c", PROGRAM])]
-        self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=home.env())
-
-    def tell(self, verb: str, kind: str, address: str, port: int) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{verb} {kind} {address} {port}\n".encode())
-        self._process.stdin.flush()
-        assert self._process.stdout.readline() == b"done\n"
-
-    def ask_host(self, path: str) -> str:
-        """What a client in the guest hears from a socket there."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"ask unix {path} 0\n".encode())
-        self._process.stdin.flush()
-        return self._process.stdout.readline().decode().strip()
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-
-@pytest.fixture(scope="module")
-def debian() -> Iterator[Home]:
-    with fresh_home() as home:
-        path = os.path.join(home.path, "forwards.yaml")
-        with open(path, "w", encoding="ascii") as file:
-            file.write(TEMPLATE.replace("HOME", home.path))
-        home.ok("start", "--tty=false", f"--name={NAME}", path, timeout=COLD_S)
-        wait_for(lambda: "Guest agent is running" in notes(home), seconds=60, what="the agent is attended")
-        yield home
+FIRST, DATAGRAMS, TAKEN, CROWDED, RESTARTED, SHORT, LONG = PORTS[:7]
+ADDRESSES = list(zip(("127.0.0.1", "0.0.0.0", "::1", "::"), PORTS[8:12], strict=True))
+BACK, AT_ONCE = PORTS[20 : 20 + FORWARDS], PORTS[100 : 100 + MANY]
 
 
 @pytest.fixture(scope="module", params=["false", "true"], ids=["agent", "openssh"])
-def carrier(debian: Home, request: pytest.FixtureRequest) -> str:
+def carrier(home_of_debian: Home, request: pytest.FixtureRequest) -> Iterator[str]:
     """Who carries the bytes: the guest goes on running, and gets another host agent."""
-    if debian.extra_env.get("LIMA_SSH_PORT_FORWARDER", "false") != request.param:
-        debian.extra_env["LIMA_SSH_PORT_FORWARDER"] = request.param
-        os.kill(debian.pid(NAME, "ha.pid"), signal.SIGKILL)
-        debian.ok("start", NAME)
-    return str(request.param)
+    choose(home_of_debian, request.param)
+    yield str(request.param)
+    if request.param == "true":
+        choose(home_of_debian, "false")
+
+
+def choose(home: Home, forwarder: str) -> None:
+    if home.extra_env.get("LIMA_SSH_PORT_FORWARDER", "false") != forwarder:
+        home.extra_env["LIMA_SSH_PORT_FORWARDER"] = forwarder
+        pid = home.pid(NAME, "ha.pid")
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not is_alive(pid), seconds=10, what="the host agent dies")
+        be_attended(home)
 
 
 @pytest.fixture
-def programs(debian: Home) -> Iterator[Programs]:
-    programs = Programs(debian)
+def programs(programs: Programs) -> Programs:
     # imports and the first round trip are not what is measured
-    programs.tell("open", "tcp", "127.0.0.1", 7399)
-    wait_for(lambda: answers(7399), seconds=15, what=f"the first port: {notes(debian)}")
-    yield programs
-    programs.close()
-
-
-def notes(home: Home) -> list[str]:
-    return [json.loads(line)["msg"] for line in home.read(NAME, "ha.stderr.log").splitlines()]
+    programs.tell("open", "tcp", "127.0.0.1", FIRST)
+    wait_for(lambda: answers(FIRST), seconds=15, what="the first port")
+    return programs
 
 
 def events(home: Home) -> list[dict[str, str]]:
@@ -234,9 +108,7 @@ def seconds_until(condition: Callable[[], bool], *, within: float, what: str) ->
     return time.monotonic() - began
 
 
-@pytest.mark.parametrize(
-    ("address", "port"), [("127.0.0.1", 7001), ("0.0.0.0", 7002), ("::1", 7003), ("::", 7004)]
-)  # fmt: skip
+@pytest.mark.parametrize(("address", "port"), ADDRESSES, ids=[address for address, _ in ADDRESSES])
 def test_a_server_is_on_the_host_as_it_opens_and_gone_as_it_closes(
     debian: Home, programs: Programs, address: str, port: int
 ) -> None:
@@ -254,31 +126,33 @@ def test_a_server_is_on_the_host_as_it_opens_and_gone_as_it_closes(
 
 
 def test_datagrams_come_back(debian: Home, programs: Programs) -> None:
-    programs.tell("open", "udp", "127.0.0.1", 7010)
-    wait_for(lambda: any("UDP from 127.0.0.1:7010" in n for n in notes(debian)), seconds=5, what="UDP is forwarded")
+    programs.tell("open", "udp", "127.0.0.1", DATAGRAMS)
+    wait_for(
+        lambda: any(f"UDP from 127.0.0.1:{DATAGRAMS}" in n for n in notes(debian)), seconds=5, what="UDP is forwarded"
+    )
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.settimeout(10)
-        client.connect(("127.0.0.1", 7010))
+        client.connect(("127.0.0.1", DATAGRAMS))
         for size in (1, 1400, 9000):
             client.send(bytes(size))
             assert client.recv(65536) == bytes(size)
 
 
 def test_a_taken_port_is_had_once_it_is_free(debian: Home, programs: Programs) -> None:
-    with socket.create_server(("127.0.0.1", 7020)):
-        programs.tell("open", "tcp", "127.0.0.1", 7020)
-        wait_for(lambda: any("7020" in e.get("error", "") for e in events(debian)), seconds=5, what="it is told")
-    wait_for(lambda: answers(7020), seconds=10, what="it is forwarded after all")
-    assert [e["type"] for e in events(debian) if e["hostAddr"] == "127.0.0.1:7020"] == ["failed", "forwarding"]
+    with socket.create_server(("127.0.0.1", TAKEN)):
+        programs.tell("open", "tcp", "127.0.0.1", TAKEN)
+        wait_for(lambda: any(str(TAKEN) in e.get("error", "") for e in events(debian)), seconds=5, what="it is told")
+    wait_for(lambda: answers(TAKEN), seconds=10, what="it is forwarded after all")
+    assert [e["type"] for e in events(debian) if e["hostAddr"] == f"127.0.0.1:{TAKEN}"] == ["failed", "forwarding"]
 
 
 def test_rules_decide(debian: Home, programs: Programs) -> None:
-    for port in (7300, IGNORED, 7302):
+    for port in (STATIC, IGNORED, NAMED):
         programs.tell("open", "tcp", "127.0.0.1", port)
-    wait_for(lambda: answers(STATIC), seconds=10, what=f"ssh forwards the static port: {notes(debian)}")
-    wait_for(lambda: answers(NAMED), seconds=5, what="the named port is forwarded")
+    wait_for(lambda: answers(STATIC_HOST), seconds=10, what=f"ssh forwards the static port: {notes(debian)}")
+    wait_for(lambda: answers(NAMED_HOST), seconds=5, what="the named port is forwarded")
     assert f"Not forwarding TCP 127.0.0.1:{IGNORED}" in notes(debian)
-    assert not any(map(listens, (7300, IGNORED, 7302)))
+    assert not any(map(listens, (STATIC, IGNORED, NAMED)))
 
 
 def test_a_socket_of_the_guest(debian: Home, programs: Programs) -> None:
@@ -308,6 +182,13 @@ def test_a_socket_of_the_host_is_in_the_guest(debian: Home, programs: Programs) 
         listener.shutdown(socket.SHUT_RDWR)
 
 
+def test_clients_of_a_restarted_agent_wait_for_it(debian: Home, programs: Programs) -> None:
+    programs.tell("open", "tcp", "127.0.0.1", RESTARTED)
+    wait_for(lambda: answers(RESTARTED), seconds=5, what="it is forwarded")
+    debian.ok("shell", NAME, "sudo", "systemctl", "restart", "lima-guestagent")
+    wait_for(lambda: answers(RESTARTED), seconds=20, what="it is forwarded through the new agent")
+
+
 # --- by OpenSSH and by the guest agent -------------------------------------------------------------------------------
 
 
@@ -332,8 +213,7 @@ def login_s(home: Home) -> float:
     return time.monotonic() - began
 
 
-def open_many(programs: Programs, first: int, count: int) -> range:
-    ports = range(first, first + count)
+def open_all(programs: Programs, ports: range) -> range:
     for port in ports:
         programs.tell("open", "tcp", "127.0.0.1", port)
     return ports
@@ -358,13 +238,13 @@ def programs_beyond_ssh(home: Home) -> Iterator[Programs]:
 
 @pytest.mark.e2e_all  # tests/integration/test_forwarding.py has it without a machine
 def test_a_thousand_clients_at_once_lose_nothing(debian: Home, carrier: str, programs: Programs) -> None:
-    programs.tell("open", "tcp", "127.0.0.1", 7030)
-    wait_for(lambda: answers(7030), seconds=10, what="it is forwarded")
+    programs.tell("open", "tcp", "127.0.0.1", CROWDED)
+    wait_for(lambda: answers(CROWDED), seconds=10, what="it is forwarded")
 
     async def client(number: int) -> bool:
         said = number.to_bytes(2, "big") * PIECE
         async with connecting:
-            reader, writer = await asyncio.open_connection("127.0.0.1", 7030)
+            reader, writer = await asyncio.open_connection("127.0.0.1", CROWDED)
         writer.write(said)
         ready.append(number)
         # all are connected before any has said its last word
@@ -385,11 +265,11 @@ def test_a_thousand_clients_at_once_lose_nothing(debian: Home, carrier: str, pro
     began = time.monotonic()
     assert all(asyncio.run(all_clients()))
     print(f"\n{WHO[carrier]}: {CLIENTS} clients in {time.monotonic() - began:.1f} s")
-    programs.tell("close", "tcp", "127.0.0.1", 7030)
+    programs.tell("close", "tcp", "127.0.0.1", CROWDED)
 
 
 def test_two_hundred_ports_at_once(debian: Home, carrier: str, programs: Programs) -> None:
-    ports = open_many(programs, 7400, MANY)
+    ports = open_all(programs, AT_ONCE)
     # each question to one that listens is a tunnel: the last one is asked first
     took = seconds_until(lambda: all(map(listens, reversed(ports))), within=10, what="all are forwarded")
     print(f"\n{WHO[carrier]}: {MANY} ports in {took:.2f} s after the last was opened")
@@ -403,7 +283,7 @@ def test_two_hundred_ports_at_once(debian: Home, carrier: str, programs: Program
 @pytest.mark.e2e_all  # tests/integration/test_forwarding.py has it without a machine
 def test_fifty_forwards_are_back_after_whatever_is_killed(debian: Home, carrier: str) -> None:
     with programs_beyond_ssh(debian) as programs:
-        ports = open_many(programs, 7700, FORWARDS)
+        ports = open_all(programs, BACK)
         wait_for(lambda: all_answer(ports), seconds=15, what="all are forwarded")
         before = held(debian)
         for what, kill in (("control master", kill_master), ("guest agent", kill_guest_agent)):
@@ -439,10 +319,10 @@ def held(home: Home) -> dict[str, int]:
 @pytest.mark.e2e_all  # tests/integration/test_forwarding.py has it without a machine
 def test_a_hundred_rounds_leave_nothing_behind(debian: Home, carrier: str, programs: Programs) -> None:
     def round_trip() -> None:
-        programs.tell("open", "tcp", "127.0.0.1", 7800)
-        seconds_until(lambda: answers(7800), within=10, what="it is forwarded")
-        programs.tell("close", "tcp", "127.0.0.1", 7800)
-        seconds_until(lambda: not listens(7800), within=10, what="it is gone")
+        programs.tell("open", "tcp", "127.0.0.1", SHORT)
+        seconds_until(lambda: answers(SHORT), within=10, what="it is forwarded")
+        programs.tell("close", "tcp", "127.0.0.1", SHORT)
+        seconds_until(lambda: not listens(SHORT), within=10, what="it is gone")
 
     round_trip()
     before = held(debian)
@@ -454,12 +334,12 @@ def test_a_hundred_rounds_leave_nothing_behind(debian: Home, carrier: str, progr
 
 @pytest.mark.e2e_all
 def test_a_gibibyte_is_whole_in_each_direction(debian: Home, carrier: str, programs: Programs) -> None:
-    programs.tell("open", "stream", "127.0.0.1", 7900)
-    wait_for(lambda: listens(7900), seconds=10, what="it is forwarded")
+    programs.tell("open", "stream", "127.0.0.1", LONG)
+    wait_for(lambda: listens(LONG), seconds=10, what="it is forwarded")
     size = 1024
     for down in (True, False):
         began = time.monotonic()
-        with socket.create_connection(("127.0.0.1", 7900), timeout=120) as peer:
+        with socket.create_connection(("127.0.0.1", LONG), timeout=120) as peer:
             peer.sendall((size if down else 0).to_bytes(4, "big"))
             if down:
                 heard = 0
@@ -474,24 +354,4 @@ def test_a_gibibyte_is_whole_in_each_direction(debian: Home, carrier: str, progr
         rate = size / (time.monotonic() - began)
         print(f"\n{WHO[carrier]}: {rate:.1f} MiB/s {'from' if down else 'to'} the guest")
         assert heard == size << 20
-    programs.tell("close", "stream", "127.0.0.1", 7900)
-
-
-# --- whatever carries them -------------------------------------------------------------------------------------------
-
-
-def test_clients_of_a_restarted_agent_wait_for_it(debian: Home, programs: Programs) -> None:
-    programs.tell("open", "tcp", "127.0.0.1", 7040)
-    wait_for(lambda: answers(7040), seconds=5, what="it is forwarded")
-    debian.ok("shell", NAME, "sudo", "systemctl", "restart", "lima-guestagent")
-    wait_for(lambda: answers(7040), seconds=20, what="it is forwarded through the new agent")
-
-
-def test_nothing_listens_after_the_end(debian: Home, programs: Programs) -> None:
-    programs.tell("open", "tcp", "127.0.0.1", 7050)
-    wait_for(lambda: answers(7050), seconds=5, what="it is forwarded")
-    debian.ok("stop", NAME)
-    assert not any(map(listens, (7050, STATIC)))
-    sockets = os.path.join(debian.directory(NAME), "sock")
-    # the folder stays where the host agent that made it was killed
-    assert not os.path.exists(sockets) or os.listdir(sockets) == []
+    programs.tell("close", "stream", "127.0.0.1", LONG)

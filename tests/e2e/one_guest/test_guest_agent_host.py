@@ -9,34 +9,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import COLD_S, Home, fresh_home, is_alive, wait_for
+from tests.e2e.conftest import COLD_S, Home, is_alive, wait_for
+from tests.e2e.one_guest.guest import NAME, PORTS, ask, is_attended, notes
+from tests.e2e.one_guest.programs import Programs
 
 pytestmark = [pytest.mark.guest, pytest.mark.needs_qemu]
-NAME = "default"
+FIRST, ONE, TWO, THREE, FOUR, FIVE = PORTS[:6]
 OPENED_S = 0.5
 CLOSED_S = 1.0
 CLOCK_S = 12.0
 CLOCK_ERROR_S = 1.0
-PROGRAM = """
-import socket, sys
-held = {}
-for line in sys.stdin:
-    verb, kind, address, port = line.split()
-    if verb == "open":
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        held[line[5:]] = one = socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        one.bind((address, int(port)))
-        if kind == "tcp":
-            one.listen()
-    else:
-        held.pop(line[6:]).close()
-    print("done", flush=True)
-"""
 FLOOD = """
 import asyncio, sys
 from lima.adapters.guestagent.client import GrpcGuestAgent
@@ -57,74 +42,24 @@ asyncio.run(main())
 """
 
 
-@pytest.fixture(scope="module")
-def debian() -> Iterator[Home]:
-    with fresh_home() as home:
-        # a second monitor: the host agent holds the first
-        home.extra_env["QEMU_SYSTEM_X86_64"] = f"qemu-system-x86_64 -qmp unix:{home.path}/qmp.sock,server=on,wait=off"
-        home.ok("start", "--tty=false", "template:default", timeout=COLD_S)
-        wait_for(lambda: is_attended(home), seconds=60, what=f"the agent is attended: {log(home)}")
-        yield home
-
-
-def ask(home: Home, path: str) -> dict[str, Any]:
-    with socket.socket(socket.AF_UNIX) as peer:
-        peer.settimeout(5)
-        peer.connect(home.file(NAME, "ha.sock"))
-        peer.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-        answer = b""
-        while piece := peer.recv(65536):
-            answer += piece
-    body: dict[str, Any] = json.loads(answer.partition(b"\r\n\r\n")[2])
-    return body
-
-
-def is_attended(home: Home) -> bool:
-    return ask(home, "/v1/info").get("guestAgent") == "running"
-
-
 def ports(home: Home) -> set[tuple[str, str, int]]:
     return {(port["protocol"], port["ip"], port["port"]) for port in ask(home, "/v1/ports")["ports"]}
 
 
 def log(home: Home) -> list[str]:
-    lines = map(json.loads, home.read(NAME, "ha.stderr.log").splitlines())
-    return [line["msg"] for line in lines if "agent" in line["msg"]]
+    return [note for note in notes(home) if "agent" in note]
 
 
 def root(home: Home, script: str) -> str:
     return home.ok("shell", NAME, "sudo", "sh", "-c", script).out.strip()
 
 
-class Opener:
-    """A program in the guest that opens and closes ports when it is told."""
-
-    def __init__(self, home: Home) -> None:
-        self._process = subprocess.Popen(
-            home.command("shell", NAME, "python3", "-c", PROGRAM),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=home.env(),
-        )  # fmt: skip
-
-    def tell(self, verb: str, kind: str, address: str, port: int) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{verb} {kind} {address} {port}\n".encode())
-        self._process.stdin.flush()
-        assert self._process.stdout.readline() == b"done\n"
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-
 @pytest.fixture
-def opener(debian: Home) -> Iterator[Opener]:
-    opener = Opener(debian)
+def programs(debian: Home, programs: Programs) -> Programs:
     # imports and the first round trip are not what is measured
-    opener.tell("open", "tcp", "127.0.0.1", 4999)
-    wait_for(lambda: ("tcp", "127.0.0.1", 4999) in ports(debian), seconds=10, what="the first port")
-    yield opener
-    opener.close()
+    programs.tell("open", "tcp", "127.0.0.1", FIRST)
+    wait_for(lambda: ("tcp", "127.0.0.1", FIRST) in ports(debian), seconds=10, what="the first port")
+    return programs
 
 
 def seconds_until(condition: Callable[[], bool], *, within: float, what: str) -> float:
@@ -137,15 +72,16 @@ def seconds_until(condition: Callable[[], bool], *, within: float, what: str) ->
 
 @pytest.mark.parametrize(
     ("kind", "address", "port"),
-    [("tcp", "127.0.0.1", 5001), ("tcp", "0.0.0.0", 5002), ("udp", "127.0.0.1", 5003), ("tcp", "::1", 5004), ("udp", "::", 5005)],
+    [("tcp", "127.0.0.1", ONE), ("tcp", "0.0.0.0", TWO), ("udp", "127.0.0.1", THREE), ("tcp", "::1", FOUR), ("udp", "::", FIVE)],
+    ids=["tcp", "tcp-anywhere", "udp", "tcp6", "udp6-anywhere"],
 )  # fmt: skip
 def test_a_port_is_seen_as_it_opens_and_as_it_closes(
-    debian: Home, opener: Opener, kind: str, address: str, port: int
+    debian: Home, programs: Programs, kind: str, address: str, port: int
 ) -> None:
     seen = (kind, address, port)
-    opener.tell("open", kind, address, port)
+    programs.tell("open", kind, address, port)
     opened = seconds_until(lambda: seen in ports(debian), within=OPENED_S, what=f"{seen} is open")
-    opener.tell("close", kind, address, port)
+    programs.tell("close", kind, address, port)
     closed = seconds_until(lambda: seen not in ports(debian), within=CLOSED_S, what=f"{seen} is closed")
     print(f"\n{seen}: opened {opened:.2f} s, closed {closed:.2f} s")
 
@@ -189,7 +125,7 @@ def monitor(home: Home, command: str) -> None:
                 pass
 
 
-@pytest.mark.parametrize("seconds", [10, pytest.param(60, marks=pytest.mark.e2e_all)])
+@pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.e2e_all)])
 def test_a_clock_is_right_after_a_pause(debian: Home, seconds: int) -> None:
     monitor(debian, "stop")
     time.sleep(seconds)
@@ -197,17 +133,17 @@ def test_a_clock_is_right_after_a_pause(debian: Home, seconds: int) -> None:
     assert_clock_is_right_in_time(debian)
 
 
-def test_a_restarted_agent_is_found_at_once(debian: Home, opener: Opener) -> None:
+def test_a_restarted_agent_is_found_at_once(debian: Home, programs: Programs) -> None:
     root(debian, "systemctl restart lima-guestagent")
-    opener.tell("open", "tcp", "127.0.0.1", 5010)
-    wait_for(lambda: ("tcp", "127.0.0.1", 5010) in ports(debian), seconds=8, what="the new agent's report")
+    programs.tell("open", "tcp", "127.0.0.1", ONE)
+    wait_for(lambda: ("tcp", "127.0.0.1", ONE) in ports(debian), seconds=8, what="the new agent's report")
     assert is_attended(debian)
 
 
-def test_an_agent_that_was_killed_comes_back(debian: Home, opener: Opener) -> None:
+def test_an_agent_that_was_killed_comes_back(debian: Home, programs: Programs) -> None:
     root(debian, "systemctl kill -s KILL lima-guestagent")
-    opener.tell("open", "udp", "127.0.0.1", 5011)
-    wait_for(lambda: ("udp", "127.0.0.1", 5011) in ports(debian), seconds=20, what="the new agent's report")
+    programs.tell("open", "udp", "127.0.0.1", TWO)
+    wait_for(lambda: ("udp", "127.0.0.1", TWO) in ports(debian), seconds=20, what="the new agent's report")
 
 
 @contextlib.contextmanager
@@ -259,9 +195,3 @@ def test_after_a_reboot_the_agent_is_attended_again(debian: Home) -> None:
     wait_for(lambda: not is_attended(debian), seconds=60, what="the guest goes down")
     wait_for(lambda: is_attended(debian), seconds=COLD_S, what=f"attended after the reboot: {log(debian)}")
     assert ("tcp", "0.0.0.0", 22) in ports(debian)
-
-
-def test_stopping_waits_for_no_agent(debian: Home) -> None:
-    root(debian, "systemctl kill -s STOP lima-guestagent")
-    debian.ok("stop", NAME)
-    assert debian.status(NAME) == "Stopped"
