@@ -4,7 +4,7 @@ GET /v1/info → {"autoStartedIdentifier"?, "sshLocalPort"?, "phase", "waitingFo
 GET /v1/ports → {"ports": [{"protocol", "ip", "port"}]: what listens in the guest, as its agent last said,
                  "forwards": [{"protocol", "guestAddr", "hostAddr", "reverse"?}]: what is forwarded now}
 GET /v1/events → JSON lines as in `ha.stdout.log`: how things stand, then every event as it comes, until the guest ends
-GET /v1/metrics → counters in Prometheus' text format
+GET /v1/metrics → counters in Prometheus' text format; bytes and clients are those of the guest agent, not OpenSSH's
 """
 
 import asyncio
