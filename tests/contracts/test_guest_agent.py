@@ -76,7 +76,7 @@ class AgentProcess(StandInWorld):
     _process: "asyncio.subprocess.Process | None" = None
 
     async def start_agent(self) -> None:
-        words = ("daemon", "--socket-path", self.socket_path, "--runtime-dir", f"{self._folder}/run")
+        words = ("daemon", "--socket-path", self.socket_path, "--runtime-dir", f"{self._folder}/run", "--tick", "50ms")
         with open(f"{self._folder}/log", "ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, ZIPAPP, *words, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
