@@ -24,7 +24,7 @@ test: export LIMA_TESTS_REQUIRE := $(if $(CI),needs_qemu$(comma)needs_ssh$(comma
 test: $(DEV_STAMP) $(AGENT) ## all tests that fit into one CI run, with real guests
 	@scripts/test-requirements.sh $(RUN)
 	@$(MAKE) --no-print-directory coverage
-	$(RUN) -m pytest tests/architecture tests/contracts tests/integration
+	@scripts/test-integration.sh $(RUN)
 	$(RUN) -m pytest tests/e2e -m "not e2e_all"
 
 check: $(DEV_STAMP) $(AGENT) ## format, lint, types, layers, unit tests: under a minute
