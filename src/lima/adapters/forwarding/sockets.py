@@ -6,11 +6,13 @@ import os
 import socket
 import stat
 
+from lima.adapters.forwarding.connections import MAX_CONNECTIONS
 from lima.domain.errors import HostPortError, HostPortRefusedError, HostPortTakenError
 from lima.domain.forwarding import HostEnd, HostPort, HostSocket
 from lima.domain.guest_ports import PortProtocol
 
-BACKLOG = 1024
+BACKLOG = MAX_CONNECTIONS
+"""Clients that wait to be accepted; the kernel takes it down to net.core.somaxconn (4096), and resets some of those beyond."""
 DATAGRAM_BUFFER = 1 << 20
 _TAKEN = frozenset({errno.EADDRINUSE, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """What may be otherwise in a while."""

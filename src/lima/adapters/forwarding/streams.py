@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from lima.adapters.forwarding.connections import Connections
-from lima.adapters.forwarding.sockets import Listening
+from lima.adapters.forwarding.sockets import BACKLOG, Listening
 from lima.domain.errors import GuestAgentError
 from lima.ports.guest_agent import Tunnel
 from lima.ports.port_forwarder import Dial, GuestTarget
@@ -31,7 +31,8 @@ class StreamForward:
     async def start(self) -> None:
         """Accept clients."""
         start = asyncio.start_unix_server if self._listening.socket.family == socket.AF_UNIX else asyncio.start_server
-        self._server = await start(self._accept, sock=self._listening.socket, limit=PIECE)
+        # it listens once more: with room for 100, unless it is told
+        self._server = await start(self._accept, sock=self._listening.socket, limit=PIECE, backlog=BACKLOG)
 
     async def lead(self, guest: GuestTarget) -> None:
         self._guest = guest
