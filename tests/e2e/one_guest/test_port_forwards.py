@@ -245,25 +245,23 @@ def test_a_thousand_clients_at_once_lose_nothing(debian: Home, carrier: str, pro
         said = number.to_bytes(2, "big") * PIECE
         async with connecting:
             reader, writer = await asyncio.open_connection("127.0.0.1", CROWDED)
-        writer.write(said)
-        ready.append(number)
-        # all are connected before any has said its last word
-        async with asyncio.timeout(120):
-            while len(ready) < CLIENTS:
-                await asyncio.sleep(0.05)
-        writer.write_eof()
-        heard = await asyncio.wait_for(reader.read(), 120)
-        writer.close()
-        return heard == said
+        with contextlib.closing(writer):
+            writer.write(said)
+            # all are connected before any has said its last word
+            await everybody.wait()
+            writer.write_eof()
+            return await reader.read() == said
 
-    async def all_clients() -> list[bool]:
-        return await asyncio.gather(*map(client, range(CLIENTS)))
+    async def all_clients() -> list[bool | BaseException]:
+        async with asyncio.timeout(240):
+            return await asyncio.gather(*map(client, range(CLIENTS)), return_exceptions=True)
 
-    ready: list[int] = []
+    everybody = asyncio.Barrier(CLIENTS)
     # OpenSSH lets 128 wait to be accepted (SSH_LISTEN_BACKLOG); the kernel resets some of those beyond
     connecting = asyncio.Semaphore(CLIENTS if carrier == "false" else 64)
     began = time.monotonic()
-    assert all(asyncio.run(all_clients()))
+    heard = asyncio.run(all_clients())
+    assert [each for each in heard if each is not True] == []
     print(f"\n{WHO[carrier]}: {CLIENTS} clients in {time.monotonic() - began:.1f} s")
     programs.tell("close", "tcp", "127.0.0.1", CROWDED)
 
