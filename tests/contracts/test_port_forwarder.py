@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import errno
 import os
+import select
 import signal
 import socket
 import stat
@@ -383,6 +385,28 @@ async def test_a_connection_outlives_its_port_but_not_the_forwarder(echo: Echo) 
     await echo.forwarder.close()
     assert await is_cut(reader)
     writer.close()
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+async def test_hundreds_find_room_before_the_first_is_accepted(echo: Echo, kind: str) -> None:
+    end = echo.world.free(TCP) if kind == "tcp" else echo.world.free_socket()
+    await echo.forwarder.open(TCP, end, await echo.world.echo(TCP))
+    address = (end.ip, end.port) if isinstance(end, HostPort) else end.path
+    poll, descriptors = select.poll(), len(os.listdir("/dev/fd"))
+    with contextlib.ExitStack() as stack:
+        # nobody accepts while this does not wait
+        for _ in range(500):
+            client = stack.enter_context(socket.socket(socket.AF_INET if kind == "tcp" else socket.AF_UNIX))
+            client.setblocking(False)
+            assert client.connect_ex(address) in (0, errno.EINPROGRESS)
+            poll.register(client, select.POLLOUT)
+        assert [events for _, events in poll.poll(0)] == [select.POLLOUT] * 500
+        # the last of them is one too many
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 1), 10) == b""
+    async with asyncio.timeout(10):
+        while len(os.listdir("/dev/fd")) > descriptors:
+            await asyncio.sleep(0.01)
 
 
 async def test_connections_beyond_the_limit_are_let_go(echo: Echo) -> None:
