@@ -170,7 +170,8 @@ async def test_a_folder_that_is_not_there_cannot_be_watched(share: Path) -> None
     with pytest.raises(StorageError):
         async with listening(share, share / "no-such"):
             pass
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    # what the test before has left may have gone meanwhile
+    assert len(os.listdir("/proc/self/fd")) <= descriptors
 
 
 async def test_a_limit_of_watches_is_no_end(
