@@ -77,6 +77,11 @@ class Folder:
         mode = (0o666 if asked.mode is None else asked.mode) & 0o777
         self._require_room()
         descriptor = self._below.open_regular(self._path(path), how, mode)
+        found = os.fstat(descriptor).st_mode
+        if wants_to_write and wire.is_set_id(found):
+            # as the kernel does by itself when somebody writes who is not root
+            with contextlib.suppress(PermissionError):
+                os.fchmod(descriptor, found & 0o1777)
         return self._keep(Handle(descriptor))
 
     def open_folder(self, path: bytes) -> bytes:
