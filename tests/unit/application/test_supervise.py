@@ -270,7 +270,7 @@ async def test_mounts_by_sshfs_are_there_before_a_guest_is_ready_and_gone_before
     assert not agent.folders.served
     guest.has_sshfs = True
     agent.guest_says(Stage.NETWORK)  # any word makes it look again at once
-    await agent.until(lambda: len(guest.table) == 3)
+    await agent.until(lambda: len(guest.served) == 2)
     assert agent.state.phase == "booting"
     agent.guest_says(Stage.DONE)
     await agent.until(lambda: agent.state.phase == "running")
