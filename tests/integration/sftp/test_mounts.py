@@ -19,7 +19,7 @@ from lima.adapters.sftp.server import SftpFolderServer
 from lima.adapters.ssh.openssh import OpensshTransport
 from lima.adapters.system.clock import SystemClock
 from lima.application.share_folders import ShareFolders
-from lima.domain.sshfs import SshfsMount, mounted
+from lima.domain.sshfs import GUARD, SshfsMount, mounted
 from lima.testing.fakes import FakeEventSink
 
 pytestmark = [pytest.mark.needs_sshfs]
@@ -229,6 +229,25 @@ async def test_what_is_written_while_a_mount_is_away_fails_and_is_not_hidden_bel
     assert writer.failures
     await shares.end()
     assert not os.path.exists(mount.mount_point)
+
+
+async def test_what_a_host_agent_left_that_was_killed_is_taken_over(
+    world: World, transport: OpensshTransport, shares: ShareFolders
+) -> None:
+    mount = mount_of(world, writable=True)
+    killed = ShareFolders(server=SftpFolderServer, clock=SystemClock(), log=FakeEventSink())
+    assert await killed([mount], transport) == ()
+    assert killed._keeper is not None
+    killed._keeper.cancel()
+    await killed._kept[0].drop()
+    await until(lambda: not sshfs_of(mount))
+    with pytest.raises(OSError, match="Read-only file system"):
+        await asyncio.to_thread(Path(f"{mount.mount_point}/new").touch)
+    assert await shares([mount], transport) == ()
+    assert await command("cat", f"{mount.mount_point}/file") == "inside\n"
+    assert (await command("cat", "/proc/self/mounts")).count(f"{GUARD} {mount.mount_point} ") == 1
+    await shares.end()
+    assert os.listdir(mount.mount_point) == []
 
 
 async def test_mounts_in_mounts_come_and_go_in_order(
