@@ -174,6 +174,7 @@ with open(told, "w") as journal:
             continue
         tell("%d %.3f" % (number, time.monotonic()))
         number, last = number + 1, 0
+        time.sleep(0.01)
 """
 
 
