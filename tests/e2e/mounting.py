@@ -275,10 +275,10 @@ class Writer:
     def hear(self) -> Told:
         acknowledged, failures, times = [], [], []
         for line in self.guest.sh(f"cat {self.told} 2>/dev/null; true").splitlines():
-            word, rest = line.split(" ", 1)
+            word, _, rest = line.partition(" ")
             if word == "failed":
                 failures.append(rest)
-            else:
+            elif rest:  # the last one may be torn where the machine was killed
                 acknowledged.append(int(word))
                 times.append(float(rest))
         pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
