@@ -57,6 +57,7 @@ from lima.adapters.templates.github import Answer
 from lima.adapters.templates.source import Reach, TemplateFiles
 from lima.adapters.virtiofs.binary import find_virtiofsd
 from lima.adapters.virtiofs.server import VirtiofsdServer
+from lima.adapters.watching.watch import InotifyFolderWatch
 from lima.adapters.yq.child import ChildRewriter
 from lima.adapters.yq.engine import YaqpyQuery
 from lima.domain.cidata import Seed, SeedFile
@@ -80,6 +81,7 @@ from lima.domain.record import Summary
 from lima.entrypoints.cli.globals import GlobalOptions
 from lima.entrypoints.cli.output import Log
 from lima.entrypoints.cli.progress import TerminalProgress
+from lima.ports.folder_watch import FolderWatch
 from lima.ports.share_server import ServedDirectory
 from lima.testing import contracts, fakes
 from lima.testing.contracts.folders import shared
@@ -430,6 +432,30 @@ class TestSftpFolderServer(contracts.FolderServerContract):
         with socket.socket(fileno=served.take_client_end()) as link:
             link.sendall(b"GET / HTTP/1.0\r\n\r\n")
             assert await asyncio.wait_for(served.ended(), 10) == f"a message of {0x47455420} bytes"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+class TestInotifyFolderWatch(contracts.FolderWatchContract):
+    @pytest.fixture
+    def subject(self) -> InotifyFolderWatch:
+        return InotifyFolderWatch()
+
+    @pytest.fixture
+    def folders(self, tmp_path: Path) -> tuple[str, str]:
+        for name in ("a", "b"):
+            (tmp_path / name / "below").mkdir(parents=True)
+            (tmp_path / name / "file").touch()
+        return str(tmp_path / "a"), str(tmp_path / "b")
+
+    async def write(self, subject: FolderWatch, folder: str, path: str) -> None:
+        with open(f"{folder}/{path}", "ab") as file:
+            file.write(b"x")
+
+    async def make(self, subject: FolderWatch, folder: str, path: str) -> None:
+        os.close(os.open(f"{folder}/{path}", os.O_CREAT | os.O_EXCL))
+
+    async def set_times(self, subject: FolderWatch, folder: str, path: str, mtime_ns: int) -> None:
+        os.utime(f"{folder}/{path}", ns=(mtime_ns, mtime_ns))
 
 
 @pytest.mark.needs_ssh

@@ -8,6 +8,7 @@ from lima.domain.errors import DownloadError
 from lima.domain.image import DiskInfo, FileRef, ImageRef
 from lima.domain.machine import Arch
 from lima.domain.machine_spec import MachineSpec
+from lima.ports.folder_watch import FolderWatch
 from lima.ports.share_server import ServedDirectory
 from lima.testing import contracts, fakes
 from lima.testing.contracts.templates import content_of
@@ -168,6 +169,28 @@ class TestFakeFolderServer(contracts.FolderServerContract):
     @pytest.fixture
     def subject(self, location: str) -> fakes.FakeFolderServer:
         return fakes.FakeFolderServer(location)
+
+
+class TestFakeFolderWatch(contracts.FolderWatchContract):
+    @pytest.fixture
+    def subject(self) -> fakes.FakeFolderWatch:
+        return fakes.FakeFolderWatch("/srv/a/no-such")
+
+    @pytest.fixture
+    def folders(self) -> tuple[str, str]:
+        return "/srv/a", "/srv/b"
+
+    async def write(self, subject: FolderWatch, folder: str, path: str) -> None:
+        assert isinstance(subject, fakes.FakeFolderWatch)
+        subject.change(folder, path)
+
+    async def make(self, subject: FolderWatch, folder: str, path: str) -> None:
+        assert isinstance(subject, fakes.FakeFolderWatch)
+        subject.make(folder, path)
+
+    async def set_times(self, subject: FolderWatch, folder: str, path: str, mtime_ns: int) -> None:
+        assert isinstance(subject, fakes.FakeFolderWatch)
+        subject.set_times(folder, path, mtime_ns=mtime_ns)
 
 
 class TestFakeNameServer(contracts.NameServerContract):

@@ -1,8 +1,10 @@
 """virtiofsd on this host: found, confined to its directory, and heard of when it fails."""
 
 import asyncio
+import errno
 import json
 import os
+import struct
 import subprocess
 import sys
 
@@ -32,6 +34,40 @@ attempt("write", lambda: open(place + "/file", "w").close())
 attempt("below", lambda: open(place + "/folder/file", "w").close())
 attempt("kill", lambda: os.kill(1, 0))
 attempt("descriptors", lambda: [os.readlink("/proc/self/fd/" + fd)[:6] for fd in ("3", "4", "5") if os.path.exists("/proc/self/fd/" + fd)])
+"""
+
+
+SET_ID = """
+import ctypes, errno, os, sys
+file, new = sys.argv[1] + "/file", sys.argv[1] + "/new"
+libc = ctypes.CDLL(None, use_errno=True)
+def mode(path):
+    return oct(os.stat(path).st_mode & 0o7777)
+def attempt(name, function):
+    try:
+        print(name, function(), sep=": ")
+    except OSError as error:
+        print(name, os.strerror(error.errno), sep=": ")
+def call(number, *arguments):
+    if libc.syscall(number, *arguments) < 0:
+        raise OSError(ctypes.get_errno(), "")
+with open(file, "r+") as opened:
+    attempt("write", lambda: (opened.write("x"), opened.flush(), mode(file))[-1])
+    attempt("fchmod", lambda: os.fchmod(opened.fileno(), 0o4755))
+attempt("chmod", lambda: os.chmod(file, 0o4711))
+attempt("fchmodat", lambda: os.chmod("file", 0o6711, dir_fd=os.open(sys.argv[1], os.O_RDONLY)))
+attempt("fchmodat2", lambda: call(452, -100, file.encode(), 0o4711, 0))
+attempt("group", lambda: (os.chmod(file, 0o2755), mode(file))[-1])
+attempt("create", lambda: os.open(new, os.O_CREAT | os.O_WRONLY, 0o4755))
+attempt("create for a group", lambda: os.open(new, os.O_CREAT | os.O_WRONLY, 0o2755))
+attempt("unnamed", lambda: os.open(sys.argv[1], os.O_TMPFILE | os.O_WRONLY, 0o4755))
+attempt("mknod", lambda: os.mknod(new, 0o104755))
+attempt("mkdir", lambda: os.mkdir(new, 0o2755))
+attempt("openat2", lambda: call(437, -100, file.encode(), (ctypes.c_uint64 * 3)(), 24))
+attempt("io_uring", lambda: call(425, 1, (ctypes.c_char * 120)()))
+attempt("other modes", lambda: (os.chmod(file, 0o1751), mode(file))[-1])
+attempt("other opens", lambda: os.close(os.open(file, os.O_RDONLY, 0o4755)))
+attempt("other files", lambda: os.close(os.open(new, os.O_CREAT | os.O_WRONLY, 0o640)))
 """
 
 
@@ -79,6 +115,67 @@ def test_a_set_user_id_program_of_the_share_gives_nothing(tmp_path) -> None:
     assert {"nosuid", "nodev"} <= set(said[0].split(","))
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="see above")
+def test_no_program_of_a_guest_gets_the_rights_of_who_shares(tmp_path) -> None:
+    file = tmp_path / "file"
+    file.write_text("a program")
+    file.chmod(0o6755)
+    said = confined(str(tmp_path), "rw", sys.executable, "-ISc", SET_ID, str(tmp_path))
+    refused, unknown = os.strerror(errno.EPERM), os.strerror(errno.ENOSYS)
+    assert dict(line.split(": ", 1) for line in said) == {
+        "write": "0o755", "fchmod": refused, "chmod": refused, "fchmodat": refused, "fchmodat2": refused,
+        "group": "0o755", "create": refused, "create for a group": refused, "unnamed": refused, "mknod": refused,
+        "mkdir": refused, "openat2": unknown, "io_uring": unknown, "other modes": "0o1751", "other opens": "None",
+        "other files": "None",
+    }  # fmt: skip
+    assert (os.stat(tmp_path / "new").st_mode & 0o7777, file.stat().st_mode & 0o7777) == (0o640, 0o1751)
+
+
+def verdict(machine: str, call: int, *arguments: int, mark: int = 0) -> int:
+    """What the kernel would make of a call: 0, or an errno."""
+    data = struct.pack("=IIQ6Q", call, mark or confine.MACHINES[machine][0], 0, *arguments, *(6 - len(arguments)) * [0])
+    steps = list(struct.iter_unpack("=HBBI", confine.call_filter(machine)))
+    at = word = 0
+    while True:
+        code, yes, no, value = steps[at]
+        at += 1
+        if code == confine.LOAD:
+            (word,) = struct.unpack_from("=I", data, value)
+        elif code == confine.RETURN:
+            return 0 if value == confine.ALLOW else value - confine.FAIL
+        else:
+            tests = {confine.IF_EQUAL: word == value, confine.IF_AT_LEAST: word >= value}
+            at += yes if tests.get(code, bool(word & value)) else no
+
+
+@pytest.mark.parametrize(
+    ("machine", "openat", "fchmod", "fchmodat", "mkdirat", "mknodat"),
+    [("x86_64", 257, 91, 268, 258, 259), ("aarch64", 56, 52, 53, 34, 33), ("riscv64", 56, 52, 53, 34, 33)],
+)
+def test_on_every_machine_the_same_calls_are_refused(
+    machine: str, openat: int, fchmod: int, fchmodat: int, mkdirat: int, mknodat: int
+) -> None:
+    create = os.O_CREAT | os.O_WRONLY
+    for call, *arguments in (
+        (openat, 3, 4, create, 0o4755), (openat, 3, 4, create, 0o2755), (openat, 3, 4, os.O_TMPFILE, 0o4755),
+        (fchmod, 3, 0o4755), (fchmodat, 3, 4, 0o6755), (452, 3, 4, 0o4755, 0), (mkdirat, 3, 4, 0o2755),
+        (mknodat, 3, 4, 0o104755, 0),
+    ):  # fmt: skip
+        assert verdict(machine, call, *arguments) == errno.EPERM
+    for call, *arguments in (
+        (openat, 3, 4, create, 0o644), (openat, 3, 4, os.O_RDWR, 0o4755), (fchmod, 3, 0o1777), (fchmodat, 3, 4, 0o2755),
+        (452, 3, 4, 0o755, 0), (mkdirat, 3, 4, 0o1777), (mknodat, 3, 4, 0o100644, 0), (0, 0o6000, 0o6000, 0o6000),
+    ):  # fmt: skip
+        assert verdict(machine, call, *arguments) == 0
+    assert [verdict(machine, call) for call in (437, 425, confine.X32 | openat)] == [errno.ENOSYS] * 3
+    assert verdict(machine, 0, mark=0x40000003) == errno.ENOSYS, "i386, say"
+
+
+def test_where_no_call_is_known_nothing_is_served() -> None:
+    with pytest.raises(OSError, match="set-uid files cannot be kept from being made on s390x"):
+        confine.call_filter("s390x")
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '{"type": "gpu", "binary": "/x"}', '{"type": "fs", "binary": "x"}'])
 def test_descriptions_that_lead_nowhere_are_passed_over(tmp_path, content: str) -> None:
     folder = tmp_path / ".local/share/qemu/vhost-user"
@@ -107,11 +204,11 @@ def test_both_programs_are_told_the_same_in_their_own_words() -> None:
     ours, older = (Virtiofsd(path="/v", is_rust=rust).arguments(7, "/a,b") for rust in (True, False))
     assert ours == (
         "/v", "--fd=7", "--shared-dir=/a,b", "--sandbox={sandbox}", "--xattr", "--announce-submounts",
-        "--rlimit-nofile=0",
+        "--rlimit-nofile=0", "--modcaps=-fsetid",
     )  # fmt: skip
     assert older[:4] == ("/v", "--fd=7", "-f", "-o")
     assert "source=/a\\,b" in older
-    assert "sandbox={sandbox}" in older
+    assert {"sandbox={sandbox}", "modcaps=-fsetid"} <= set(older)
 
 
 async def test_one_that_does_not_start_is_told_with_its_reason(tmp_path) -> None:
@@ -128,7 +225,7 @@ async def test_one_that_does_not_start_is_told_with_its_reason(tmp_path) -> None
         pytest.skip(error.message)
 
 
-async def test_a_location_that_is_a_link_serves_what_it_leads_to(tmp_path) -> None:
+async def test_a_location_that_is_a_link_serves_what_it_leads_to_and_is_confined(tmp_path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     processes = SystemProcessTable()
@@ -142,6 +239,9 @@ async def test_a_location_that_is_a_link_serves_what_it_leads_to(tmp_path) -> No
         pytest.skip(error.message)
     try:
         _, writer = await asyncio.open_unix_connection(directory.socket)
+        with open(f"/proc/{process.pid}/status", encoding="ascii") as file:
+            status = {key: value.strip() for key, _, value in (line.partition(":") for line in file)}
+        assert (status["Seccomp"], int(status["CapBnd"], 16) & 1 << confine.CAP_FSETID) == ("2", 0)
         # it greets nobody: that it goes on is the answer
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(server.wait(process), 1)

@@ -1,11 +1,13 @@
 """The processes that serve a guest's mounts of type virtiofs: started before its hypervisor, ended after it."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
 from lima.application.agent_state import AgentState
 from lima.domain.config import InstanceConfig
+from lima.domain.errors import LimaError
 from lima.domain.instance import FileName
 from lima.domain.mount_devices import virtiofs_socket
 from lima.domain.mount_plan import VIRTIOFS
@@ -14,9 +16,18 @@ from lima.domain.share_facts import ShareFacts, decode_share_facts, encode_share
 from lima.ports.events import EventSink
 from lima.ports.instance_store import InstanceStore
 from lima.ports.share_server import ServedDirectory, ShareServer
+from lima.ports.transport import Transport
 
 SETTLE_S = 1.0
 """A server ends when its hypervisor does, and is heard of first: for so long that is no trouble yet."""
+HUNG_GRACE_S = 30.0
+"""For the power-off of a guest that waits for a server which is no more: what else it has to end is ended by then, and
+the rest would hang for ever. No command of the guest frees who waits: its kernel has no way to give up a request."""
+ASK_S = 5.0
+WRITE_BACK = """\
+cd /proc/sys/vm && sudo -n sh -c 'echo 100 >dirty_expire_centisecs; echo 50 >dirty_writeback_centisecs'
+"""
+"""What the guest's programs write at their end is on its disks within a second or two. Not `sync`, which would hang."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,6 +73,21 @@ class ServeShares:
             await asyncio.gather(*(self._watch(name, facts, ended) for facts in self._serving))
         finally:
             ended.cancel()
+
+    async def grace_s(self, transport: Transport, *, usual_s: float) -> float:
+        """How long a guest that is about to be shut down may take for it: less where one of its mounts is lost."""
+        lost = [facts.mount for facts in self._serving if not self.server.serves(facts.process)]
+        if not lost:
+            return usual_s
+        sentence = (
+            f"The guest cannot unmount what has lost its virtiofsd ({', '.join(lost)}):"
+            f" it gets {HUNG_GRACE_S:.0f} s for everything else, and is ended by force then"
+        )
+        self.log.emit(Note(message=sentence, level=Level.WARNING))
+        with contextlib.suppress(LimaError, TimeoutError):
+            async with asyncio.timeout(ASK_S):
+                await transport.run(("sh", "-c", WRITE_BACK))
+        return min(usual_s, HUNG_GRACE_S)
 
     async def end(self, name: str) -> None:
         """In the reverse order of their start. Doing it twice is no error."""

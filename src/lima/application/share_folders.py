@@ -12,8 +12,10 @@ from lima.application.bell import Bell
 from lima.domain.errors import GuestError, LimaError, UnreachableError
 from lima.domain.progress import Level, Note
 from lima.domain.sshfs import (
+    GUARD,
     OWN_TYPES,
     SshfsMount,
+    guarded,
     in_order,
     is_too_old,
     mounted,
@@ -35,19 +37,23 @@ MAX_SAID = 50
 MOUNTS_FILE = "/proc/self/mounts"
 WHO = "id -u; id -g"
 MADE = b"made"
+AS_ROOT = ("sh", "-c", '[ "$(id -u)" = 0 ] || exec sudo -n "$@"; exec "$@"', "sh")
 MAKE_POINT = """\
 [ -d "$1" ] && exit 0
 mkdir -p -- "$1" 2>/dev/null || { sudo -n mkdir -p -- "$1" && sudo -n chown "$(id -u):$(id -g)" "$1"; } || exit 1
 echo made
 """
 """An ordinary user may mount on what is his."""
+MAKE_GUARD = (*AS_ROOT, "mount", "-t", "tmpfs", "-o", "ro,nosuid,nodev,noexec,mode=0555,size=4k", GUARD)
+REMOVE_GUARD = (*AS_ROOT, "umount", "-l")
+"""Both with the mount point for a last word."""
 UNMOUNT = """\
 for program in fusermount3 fusermount; do
 	command -v "$program" >/dev/null || continue
 	"$program" -u "$1" 2>/dev/null && exit 0
-	"$program" -u -z "$1" && exit 0
+	"$program" -u -z "$1" 2>/dev/null && exit 0
 done
-sudo -n umount -l "$1"
+sudo -n umount "$1" 2>/dev/null || sudo -n umount -l "$1"
 """
 """What somebody still uses goes as soon as nobody does."""
 REMOVE_POINT = 'rmdir -- "$1" 2>/dev/null || sudo -n rmdir -- "$1"'
@@ -56,12 +62,14 @@ REMOVE_POINT = 'rmdir -- "$1" 2>/dev/null || sudo -n rmdir -- "$1"'
 
 @dataclass(slots=True, kw_only=True)
 class _Kept:
-    """One mount. `made_point`: its mount point is our doing. `failure`: why it is not there."""
+    """One mount. `made_point`: its mount point is our doing; `has_guard`: so is what keeps programs from writing below it.
+    `failure`: why it is not there."""
 
     mount: SshfsMount
     served: ServedFolder | None = None
     session: "asyncio.Future[RemoteResult] | None" = None
     made_point: bool = False
+    has_guard: bool = False
     was_there: bool = False
     failure: str = ""
 
@@ -121,7 +129,7 @@ class ShareFolders:
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)
         for kept in reversed(self._kept):
-            if kept.is_alive and self._transport is not None:
+            if (kept.is_alive or kept.has_guard) and self._transport is not None:
                 with contextlib.suppress(LimaError, TimeoutError):
                     async with asyncio.timeout(UNMOUNT_S):
                         await self._take_away(kept, self._transport)
@@ -192,13 +200,18 @@ class ShareFolders:
 
     async def _mount(self, kept: _Kept, transport: Transport) -> None:
         mount = kept.mount
-        there = await self._type_of(mount, transport)
+        table = await _mounts(transport)
+        there = mounted(table).get(mount.mount_point, "")
         if there in OWN_TYPES:
             await _guest(transport, UNMOUNT, mount)  # whoever served it is gone
         elif there:
             raise GuestError(f"a file system of type {there} is mounted there already")
-        done = await _guest(transport, MAKE_POINT, mount)
-        kept.made_point = kept.made_point or done.stdout.strip() == MADE
+        kept.has_guard = mount.mount_point in guarded(table)
+        if not kept.has_guard:
+            done = await _guest(transport, MAKE_POINT, mount)
+            kept.made_point = kept.made_point or done.stdout.strip() == MADE
+            done = await transport.run((*MAKE_GUARD, mount.mount_point))
+            kept.has_guard = done.exit_code == 0  # a user who may not does without
         try:
             await self._serve_as_allowed(kept, transport, sshfs_argv(mount, raw_links=True))
         except GuestError as error:
@@ -209,15 +222,18 @@ class ShareFolders:
             except GuestError as refusal:
                 if not wants_nonempty(refusal.message):
                     raise
-                await self._serve(kept, transport, sshfs_argv(mount, nonempty=True))
+                await self._serve_as_allowed(kept, transport, sshfs_argv(mount, nonempty=True))
 
     async def _serve_as_allowed(self, kept: _Kept, transport: Transport, argv: tuple[str, ...]) -> None:
-        try:
-            await self._serve(kept, transport, argv)
-        except GuestError as error:
-            if not wants_root(error.message):
-                raise
-            await self._serve(kept, transport, ("sudo", "-n", *argv))
+        if not kept.has_guard:  # on which nobody but root may mount
+            try:
+                await self._serve(kept, transport, argv)
+            except GuestError as error:
+                if not wants_root(error.message):
+                    raise
+            else:
+                return
+        await self._serve(kept, transport, (*AS_ROOT, *argv))
 
     async def _serve(self, kept: _Kept, transport: Transport, argv: tuple[str, ...]) -> None:
         mount = kept.mount
@@ -241,18 +257,13 @@ class ShareFolders:
         self, mount: SshfsMount, session: "asyncio.Future[RemoteResult]", transport: Transport
     ) -> None:
         began, pause = self.clock.monotonic(), FIRST_PAUSE_S
-        while await self._type_of(mount, transport) not in OWN_TYPES:
+        while mounted(await _mounts(transport)).get(mount.mount_point) not in OWN_TYPES:
             if session.done():
                 raise GuestError(_complaint(await session))
             if self.clock.monotonic() - began > MOUNT_S:
                 raise GuestError(f"sshfs runs, and has mounted nothing for {MOUNT_S:.0f} s")
             await self.clock.sleep(pause)
             pause = min(2 * pause, 2.0)
-
-    async def _type_of(self, mount: SshfsMount, transport: Transport) -> str:
-        """What is mounted there; empty for nothing."""
-        done = await transport.run(("cat", MOUNTS_FILE))
-        return mounted(done.stdout.decode(errors="surrogateescape")).get(mount.mount_point, "")
 
     async def _owner(self, transport: Transport) -> tuple[int, int]:
         """Numbers of the guest's user and group."""
@@ -266,8 +277,11 @@ class ShareFolders:
         return self._guest_user
 
     async def _take_away(self, kept: _Kept, transport: Transport) -> None:
-        await _guest(transport, UNMOUNT, kept.mount)
-        await kept.drop()
+        if kept.is_alive:
+            await _guest(transport, UNMOUNT, kept.mount)
+            await kept.drop()
+        if kept.has_guard:
+            await transport.run((*REMOVE_GUARD, kept.mount.mount_point))
         if kept.made_point:
             with contextlib.suppress(GuestError):  # somebody put something there
                 await _guest(transport, REMOVE_POINT, kept.mount)
@@ -287,6 +301,12 @@ async def _complaint_of(served: ServedFolder | None) -> str:
             if complaint := await served.ended():
                 return f" (its SFTP client sent {complaint})"
     return ""
+
+
+async def _mounts(transport: Transport) -> str:
+    """What the guest has mounted."""
+    done = await transport.run(("cat", MOUNTS_FILE))
+    return done.stdout.decode(errors="surrogateescape")
 
 
 async def _guest(transport: Transport, script: str, mount: SshfsMount) -> RemoteResult:

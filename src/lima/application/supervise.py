@@ -322,10 +322,12 @@ class Supervise:
             self._say(f"Shutting down {name}")
             await _cancel(*helpers)
             await self.folders.end()
+            reached_ssh = life.was_ready or life.word.ssh
+            usual_s = POWERDOWN_GRACE_S if reached_ssh else EARLY_GRACE_S
+            grace_s = await self.shares.grace_s(life.transport, usual_s=usual_s)
             with contextlib.suppress(TransportError):
                 await life.transport.close()
-            reached_ssh = life.was_ready or life.word.ssh
-            outcome = await life.guest.hypervisor.stop(grace_s=POWERDOWN_GRACE_S if reached_ssh else EARLY_GRACE_S)
+            outcome = await life.guest.hypervisor.stop(grace_s=grace_s)
             self._say(f"The guest has ended ({outcome})")
             return await ended
         finally:

@@ -4,12 +4,15 @@ Source: reference, runtime §10.2.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from lima.domain.mount_plan import REVERSE_SSHFS, MountPlan
 
 OWN_TYPES = ("fuse.sshfs", "fuse.osxfuse")
+GUARD = "lima-guard"
+"""The name of an empty, read-only file system below a mount: what a guest's programs write while the mount is away fails,
+and is not hidden on the guest's own disk when it is back."""
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
@@ -81,10 +84,17 @@ def wants_root(complaint: str) -> bool:
 
 
 def mounted(proc_mounts: str) -> dict[str, str]:
-    """The type of what is mounted last on each mount point, from the text of /proc/mounts."""
-    found = {}
+    """The type of what is mounted last on each mount point, guards aside, from the text of /proc/mounts."""
+    return {point: kind for source, point, kind in _lines(proc_mounts) if source != GUARD}
+
+
+def guarded(proc_mounts: str) -> frozenset[str]:
+    """The mount points that have a guard."""
+    return frozenset(point for source, point, _ in _lines(proc_mounts) if source == GUARD)
+
+
+def _lines(proc_mounts: str) -> Iterator[tuple[str, str, str]]:
     for line in proc_mounts.splitlines():
         fields = line.split(" ")
         if len(fields) >= 3:
-            found[_OCTAL.sub(lambda match: chr(int(match[1], 8)), fields[1])] = fields[2]
-    return found
+            yield fields[0], _OCTAL.sub(lambda match: chr(int(match[1], 8)), fields[1]), fields[2]

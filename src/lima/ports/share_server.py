@@ -35,6 +35,10 @@ class ShareServer(Protocol):
         """Return when the process has ended; at once where it has."""
         ...
 
+    def serves(self, process: ProcessIdentity) -> bool:
+        """Whether it has not ended. Looks at local things only."""
+        ...
+
     async def stop(self, process: ProcessIdentity) -> None:
         """End it. Doing it twice is no error, and a pid that is another process's by now is left alone."""
         ...

@@ -158,6 +158,11 @@ def test_root_gives_nothing_away_and_makes_no_program_privileged(world: World) -
         expect_refusal(lambda: found.ask(Kind.SETSTAT, place + asking(mode=0o4755)))
         found.close(found.open(b"tool", WRITE | CREAT, mode=0o6755))
         assert not os.stat(world.inside("tool")).st_mode & 0o6000
+        os.chmod(world.inside("tool"), 0o6755)
+        found.close(found.open(b"tool"))
+        assert os.stat(world.inside("tool")).st_mode & 0o7777 == 0o6755
+        found.close(found.open(b"tool", WRITE))
+        assert os.stat(world.inside("tool")).st_mode & 0o7777 == 0o755, "what a guest may have written into"
         found.ask(Kind.SETSTAT, place + asking(owner=(0xFFFFFFFF, 0xFFFFFFFF), mode=0o700))
         assert os.stat(world.inside("file")).st_mode & 0o7777 == 0o700
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from lima.adapters.sftp.server import SftpFolderServer
 from lima.adapters.ssh.openssh import OpensshTransport
 from lima.adapters.system.clock import SystemClock
 from lima.application.share_folders import ShareFolders
-from lima.domain.sshfs import SshfsMount, mounted
+from lima.domain.sshfs import GUARD, SshfsMount, mounted
 from lima.testing.fakes import FakeEventSink
 
 pytestmark = [pytest.mark.needs_sshfs]
@@ -183,6 +184,70 @@ async def test_a_mount_is_back_soon_after_its_processes_were_killed(
     assert took < BACK_S
     await shares.end()
     assert not is_mounted(mount)
+
+
+class Writer(threading.Thread):
+    """Makes numbered files in a folder; `acknowledged` are those that were synced."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(daemon=True)
+        self.folder = folder
+        self.acknowledged: list[str] = []
+        self.failures: set[int] = set()
+        self.is_over = False
+
+    def run(self) -> None:
+        while not self.is_over:
+            name = f"record-{len(self.acknowledged)}"
+            try:
+                with open(f"{self.folder}/{name}", "w", encoding="ascii") as file:
+                    file.write(name)
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError as error:
+                self.failures.add(error.errno or 0)
+            else:
+                self.acknowledged.append(name)
+
+
+async def test_what_is_written_while_a_mount_is_away_fails_and_is_not_hidden_below_it(
+    world: World, transport: OpensshTransport, shares: ShareFolders
+) -> None:
+    mount = mount_of(world, writable=True)
+    assert await shares([mount], transport) == ()
+    writer = Writer(mount.mount_point)
+    writer.start()
+    for _ in range(3):
+        (old,) = await asyncio.to_thread(sshfs_of, mount)
+        os.kill(old, signal.SIGKILL)
+        await until(lambda: is_mounted(mount) and old not in (pids := sshfs_of(mount)) and bool(pids))  # noqa: B023
+        count = len(writer.acknowledged)
+        await until(lambda: len(writer.acknowledged) > count + 10)  # noqa: B023
+    writer.is_over = True
+    await asyncio.to_thread(writer.join)
+    assert [name for name in writer.acknowledged if not os.path.exists(world.inside(name))] == []
+    assert writer.failures
+    await shares.end()
+    assert not os.path.exists(mount.mount_point)
+
+
+async def test_what_a_host_agent_left_that_was_killed_is_taken_over(
+    world: World, transport: OpensshTransport, shares: ShareFolders
+) -> None:
+    mount = mount_of(world, writable=True)
+    killed = ShareFolders(server=SftpFolderServer, clock=SystemClock(), log=FakeEventSink())
+    assert await killed([mount], transport) == ()
+    assert killed._keeper is not None
+    killed._keeper.cancel()
+    await killed._kept[0].drop()
+    await until(lambda: not sshfs_of(mount))
+    with pytest.raises(OSError, match="Read-only file system"):
+        await asyncio.to_thread(Path(f"{mount.mount_point}/new").touch)
+    assert await shares([mount], transport) == ()
+    assert await command("cat", f"{mount.mount_point}/file") == "inside\n"
+    assert (await command("cat", "/proc/self/mounts")).count(f"{GUARD} {mount.mount_point} ") == 1
+    await shares.end()
+    assert os.listdir(mount.mount_point) == []
 
 
 async def test_mounts_in_mounts_come_and_go_in_order(

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
-from lima.application.share_folders import ShareFolders
+from lima.application.share_folders import AS_ROOT, ShareFolders
 from lima.domain.sshfs import SshfsMount
 from lima.testing.fakes import FakeClock, FakeEventSink, FakeFolderServer, FakeTransport
-from tests.unit.application.sshfs_guest import Guest
+from tests.unit.application.sshfs_guest import GUARD_TYPE, Guest
 
 OWNER = (1000, 1001)
 HOME = SshfsMount(location="/home/jane", mount_point="/home/jane")
@@ -41,7 +41,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def test_mounts_are_there_when_the_call_returns_and_outer_ones_come_first(world: World) -> None:
     assert await world.mount(WORK, HOME) == ()
-    assert [entry[0] for entry in world.guest.table] == ["/", "/home/jane", "/home/jane/work"]
+    assert world.guest.served == ["/home/jane", "/home/jane/work"]
     assert [served.folder.is_writable for served in world.server.served] == [False, True]
     assert all(served.folder.guest_owner == OWNER for served in world.server.served)
     await world.shares.end()
@@ -70,9 +70,7 @@ async def test_sshfs_that_died_is_started_anew_and_its_dead_mount_taken_away(wor
     world.guest.kill(OTHER)
     await until(lambda: len(world.server.served) == 2 and world.guest.has(OTHER))
     assert world.guest.unmounted == [OTHER.mount_point]
-    assert [entry for entry in world.guest.table if entry[0] == OTHER.mount_point] == [
-        (OTHER.mount_point, "fuse.sshfs")
-    ]
+    assert world.guest.served == [OTHER.mount_point]
     assert "The mount /srv/a b was lost, making it anew" in world.log.notes
     await world.shares.end()
 
@@ -116,11 +114,39 @@ async def test_a_folder_that_cannot_be_shared_does_not_hold_up_the_others(world:
 
 
 async def test_where_the_user_may_not_mount_root_does(world: World) -> None:
+    world.guest.takes_guards = False
     world.guest.refusal = "fusermount3: user has no write access to mountpoint /srv/a b\n"
     assert await world.mount(OTHER) == ()
-    assert [argv[:3] for argv in world.guest.transport.attached] == [("sudo", "-n", "sshfs")]
+    assert [argv[:5] for argv in world.guest.transport.attached] == [(*AS_ROOT, "sshfs")]
     await world.shares.end()
     assert not world.guest.has(OTHER)
+
+
+async def test_a_guard_lies_below_a_mount_for_as_long_as_it_is_kept(world: World) -> None:
+    await world.mount(OTHER)
+    guard = (OTHER.mount_point, GUARD_TYPE)
+    assert world.guest.table == [("/", "ext4"), guard, (OTHER.mount_point, "fuse.sshfs")]
+    world.guest.kill(OTHER)
+    await until(lambda: len(world.server.served) == 2 and world.guest.has(OTHER))
+    assert world.guest.table.count(guard) == 1, "what was there before is good"
+    await world.shares.end()
+    assert world.guest.table == [("/", "ext4")]
+
+
+async def test_a_guard_of_a_mount_that_cannot_be_made_goes_at_the_end_too(world: World) -> None:
+    world.guest.refusal = "fuse: device not found, try 'modprobe fuse' first\n"
+    await world.mount(OTHER)
+    assert world.guest.table[-1] == (OTHER.mount_point, GUARD_TYPE)
+    await world.shares.end()
+    assert (world.guest.table, world.guest.folders) == ([("/", "ext4")], {})
+
+
+async def test_a_guest_that_takes_no_guard_does_without(world: World) -> None:
+    world.guest.takes_guards = False
+    assert await world.mount(OTHER) == ()
+    assert [argv[0] for argv in world.guest.transport.attached] == ["sshfs"]
+    await world.shares.end()
+    assert (world.guest.table, world.guest.folders) == ([("/", "ext4")], {})
 
 
 async def test_what_sshfs_says_is_passed_on(world: World) -> None:
@@ -133,6 +159,7 @@ async def test_what_sshfs_says_is_passed_on(world: World) -> None:
 
 
 async def test_an_old_sshfs_is_told_that_files_may_be_hidden(world: World) -> None:
+    world.guest.takes_guards = False
     world.guest.is_old = True
     world.guest.refusal = (
         "fuse: mountpoint is not empty\nfuse: if you are sure this is safe, use the 'nonempty' mount option"

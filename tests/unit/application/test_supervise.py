@@ -20,10 +20,10 @@ from lima.application.plan_machine import PlanMachine
 from lima.application.release_disks import ReleaseDisks
 from lima.application.resolve_instance import ResolveInstance
 from lima.application.serve_names import ServeNames
-from lima.application.serve_shares import ServeShares
+from lima.application.serve_shares import HUNG_GRACE_S, WRITE_BACK, ServeShares
 from lima.application.share_folders import ShareFolders
 from lima.application.share_ssh_agent import SCRIPT, ShareSshAgent
-from lima.application.supervise import DISK_FULL, Supervise
+from lima.application.supervise import DISK_FULL, POWERDOWN_GRACE_S, Supervise
 from lima.application.tell_changes import TellChanges
 from lima.application.watch_boot_log import WatchBootLog
 from lima.application.write_seed import WriteSeed
@@ -270,7 +270,7 @@ async def test_mounts_by_sshfs_are_there_before_a_guest_is_ready_and_gone_before
     assert not agent.folders.served
     guest.has_sshfs = True
     agent.guest_says(Stage.NETWORK)  # any word makes it look again at once
-    await agent.until(lambda: len(guest.table) == 3)
+    await agent.until(lambda: len(guest.served) == 2)
     assert agent.state.phase == "booting"
     agent.guest_says(Stage.DONE)
     await agent.until(lambda: agent.state.phase == "running")
@@ -850,6 +850,40 @@ async def test_a_server_that_dies_degrades_the_instance_and_says_the_way_out(age
     )
     assert agent.events.published[-1].degraded
     assert sentence in said(agent)
+
+
+async def test_a_guest_that_waits_for_a_dead_server_is_not_waited_for_as_long_as_others(agent: Agent) -> None:
+    mounting(agent, "virtiofs")
+    task = await agent.ready()
+    agent.share_server.die(next(iter(agent.share_server.alive)))
+    agent.stop.set()
+    assert await task == 0
+    assert agent.guests[0].grace_s == HUNG_GRACE_S
+    assert ("sh", "-c", WRITE_BACK) in agent.transport.ran
+    assert (
+        "The guest cannot unmount what has lost its virtiofsd (`/home/jane/src` on `/mnt/src` (writable)):"
+        " it gets 30 s for everything else, and is ended by force then"
+    ) in said(agent)
+
+
+async def test_one_that_cannot_be_told_so_is_not_waited_for_either(agent: Agent) -> None:
+    mounting(agent, "virtiofs")
+    task = await agent.ready()
+    agent.share_server.die(next(iter(agent.share_server.alive)))
+    agent.transport.answers = False
+    agent.transport.lose()
+    agent.stop.set()
+    assert await task == 0
+    assert agent.guests[0].grace_s == HUNG_GRACE_S
+
+
+async def test_a_guest_whose_servers_live_has_all_the_time(agent: Agent) -> None:
+    mounting(agent, "virtiofs")
+    task = await agent.ready()
+    agent.stop.set()
+    assert await task == 0
+    assert agent.guests[0].grace_s == POWERDOWN_GRACE_S
+    assert ("sh", "-c", WRITE_BACK) not in agent.transport.ran
 
 
 async def test_one_that_died_while_the_guest_booted_is_not_forgotten_when_it_is_ready(agent: Agent) -> None:

@@ -2,7 +2,16 @@
 
 import pytest
 
-from lima.domain.sshfs import SshfsMount, in_order, is_too_old, mounted, sshfs_argv, wants_nonempty, wants_root
+from lima.domain.sshfs import (
+    SshfsMount,
+    guarded,
+    in_order,
+    is_too_old,
+    mounted,
+    sshfs_argv,
+    wants_nonempty,
+    wants_root,
+)
 
 READ_ONLY = ("sshfs", ":/srv/a b", "/mnt/a", "-o", "slave", "-o", "ro", "-o")
 
@@ -39,6 +48,14 @@ def test_outer_mounts_come_first() -> None:
 def test_the_table_of_mounts_is_read_as_the_kernel_writes_it() -> None:
     text = "/dev/vda1 / ext4 rw 0 0\n:/srv /mnt/a\\040b\\134c fuse.sshfs ro 0 0\ntmpfs /mnt/x tmpfs rw 0 0\ny /mnt/x 9p rw 0 0\nodd\n"
     assert mounted(text) == {"/": "ext4", "/mnt/a b\\c": "fuse.sshfs", "/mnt/x": "9p"}
+
+
+def test_a_guard_is_no_mount() -> None:
+    text = (
+        "lima-guard /mnt/a\\040b tmpfs ro 0 0\n:/srv /mnt/a\\040b fuse.sshfs rw 0 0\nlima-guard /mnt/c tmpfs ro 0 0\n"
+    )
+    assert mounted(text) == {"/mnt/a b": "fuse.sshfs"}
+    assert guarded(text) == {"/mnt/a b", "/mnt/c"}
 
 
 def test_a_new_sshfs_is_told_to_show_links_as_they_are() -> None:

@@ -77,6 +77,8 @@ class Folder:
         mode = (0o666 if asked.mode is None else asked.mode) & 0o777
         self._require_room()
         descriptor = self._below.open_regular(self._path(path), how, mode)
+        if flags & ~Pflag.READ:
+            _drop_set_id(descriptor)
         return self._keep(Handle(descriptor))
 
     def open_folder(self, path: bytes) -> bytes:
@@ -292,3 +294,11 @@ def _exists(name: bytes, folder: int) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def _drop_set_id(descriptor: int) -> None:
+    """Of a file that is to be written: the kernel does it by itself when somebody writes who is not root."""
+    mode = os.fstat(descriptor).st_mode
+    if wire.is_set_id(mode):
+        with contextlib.suppress(PermissionError):
+            os.fchmod(descriptor, mode & 0o1777)

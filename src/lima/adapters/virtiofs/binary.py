@@ -20,18 +20,19 @@ class Virtiofsd:
     def arguments(self, descriptor: int, location: str) -> tuple[str, ...]:
         """The whole argv. `descriptor` listens for QEMU; `{sandbox}` is for `confine`.
 
-        The number of open files is what `confine` raised it to: neither may raise it inside a user namespace.
+        The number of open files is what `confine` raised it to: neither may raise it inside a user namespace. Nor does
+        either ask for the right that `confine` took away.
         """
         if self.is_rust:
             return (
                 self.path, f"--fd={descriptor}", f"--shared-dir={location}", "--sandbox={sandbox}", "--xattr",
-                "--announce-submounts", "--rlimit-nofile=0",
+                "--announce-submounts", "--rlimit-nofile=0", "--modcaps=-fsetid",
             )  # fmt: skip
         # which reads `source` up to a comma
         escaped = location.replace("\\", "\\\\").replace(",", "\\,")
         return (
             self.path, f"--fd={descriptor}", "-f", "-o", f"source={escaped}", "-o", "sandbox={sandbox}", "-o", "xattr",
-            "-o", "announce_submounts", "--rlimit-nofile=0",
+            "-o", "announce_submounts", "-o", "modcaps=-fsetid", "--rlimit-nofile=0",
         )  # fmt: skip
 
 

@@ -76,6 +76,9 @@ class VirtiofsdServer:
         while not await self._processes.wait_gone(process, timeout_s=3600):
             pass
 
+    def serves(self, process: ProcessIdentity) -> bool:
+        return self._processes.is_alive(process)
+
     async def stop(self, process: ProcessIdentity) -> None:
         for number in (signal.SIGTERM, signal.SIGKILL):
             if not self._processes.signal(process, number):

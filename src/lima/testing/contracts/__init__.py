@@ -8,7 +8,7 @@ class TestQemu(HypervisorContract):
 """
 
 from lima.testing.contracts.disks import DiskStoreContract
-from lima.testing.contracts.folders import FolderServerContract
+from lima.testing.contracts.folders import FolderServerContract, FolderWatchContract
 from lima.testing.contracts.forwards import DatagramForwarderContract, PortForwarderContract
 from lima.testing.contracts.guest_agent import GuestAgentContract
 from lima.testing.contracts.guests import HypervisorContract, NetworkDaemonContract, TransportContract
@@ -51,6 +51,7 @@ __all__ = [
     "FileRewriterContract",
     "FileStoreContract",
     "FolderServerContract",
+    "FolderWatchContract",
     "GoTemplatesContract",
     "GuestAgentContract",
     "HostAgentClientContract",

@@ -131,9 +131,10 @@ class ShareServerContract:
         process = await subject.serve(directory)
         waiting = asyncio.ensure_future(subject.wait(process))
         await asyncio.sleep(0)
-        assert not waiting.done()
+        assert (waiting.done(), subject.serves(process)) == (False, True)
         await subject.stop(process)
         await asyncio.wait_for(waiting, 10)
+        assert not subject.serves(process)
 
     async def test_stopping_twice_is_no_error_and_the_end_stays_known(
         self, subject: ShareServer, directory: ServedDirectory

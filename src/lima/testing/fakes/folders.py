@@ -60,23 +60,56 @@ class FakeFolderServer(Failing):
 
 
 class FakeFolderWatch(Failing):
-    """Tells what a test says. `watched` are the folders of the watches that go on now."""
+    """Every watch tells what a test says of its folders. `missing` are those that are not there."""
 
-    def __init__(self) -> None:
+    def __init__(self, *missing: str) -> None:
         super().__init__()
-        self.watched: list[tuple[str, ...]] = []
-        self._batches: asyncio.Queue[Sequence[PathChanged]] = asyncio.Queue()
+        self.missing = set(missing)
+        self._watches: list[_FakeWatch] = []
+
+    @property
+    def watched(self) -> list[tuple[str, ...]]:
+        """The folders of the watches that go on now."""
+        return [watch.folders for watch in self._watches]
 
     async def changes(self, folders: Sequence[str]) -> AsyncGenerator[Sequence[PathChanged], None]:
         self._maybe_fail()
-        self.watched.append(tuple(folders))
+        for folder in folders:
+            if folder in self.missing:
+                raise StorageError(f"cannot watch `{folder}`: No such file or directory")
+        watch = _FakeWatch(tuple(folders))
+        self._watches.append(watch)
         try:
             yield ()
             while True:
-                yield await self._batches.get()
+                yield (await watch.pending.get(),)
         finally:
-            self.watched.remove(tuple(folders))
+            self._watches.remove(watch)
 
     def change(self, folder: str, path: str, *, mtime_ns: int = 1) -> None:
         """Something changes."""
-        self._batches.put_nowait((PathChanged(folder=folder, path=path, mtime_ns=mtime_ns),))
+        self._tell(PathChanged(folder=folder, path=path, mtime_ns=mtime_ns))
+
+    def make(self, folder: str, path: str, *, mtime_ns: int = 1) -> None:
+        """Something new is in a folder."""
+        for changed in (path, path.rpartition("/")[0]):
+            self.change(folder, changed, mtime_ns=mtime_ns)
+
+    def set_times(self, folder: str, path: str, *, mtime_ns: int) -> None:
+        """Nothing changes but when it was changed last."""
+        self._tell(PathChanged(folder=folder, path=path, mtime_ns=mtime_ns), may_be_known=True)
+
+    def _tell(self, change: PathChanged, *, may_be_known: bool = False) -> None:
+        place = change.folder, change.path
+        for watch in self._watches:
+            if change.folder in watch.folders and not (may_be_known and watch.told.get(place) == change.mtime_ns):
+                watch.told[place] = change.mtime_ns
+                watch.pending.put_nowait(change)
+
+
+class _FakeWatch:
+    def __init__(self, folders: tuple[str, ...]) -> None:
+        self.folders = folders
+        self.pending: asyncio.Queue[PathChanged] = asyncio.Queue()
+        self.told: dict[tuple[str, str], int] = {}
+        """The times that each path was last told with."""

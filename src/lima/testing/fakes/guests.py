@@ -33,6 +33,8 @@ class FakeHypervisor(Failing):
         self._origin: FakeHypervisor = self
         self.machine: MachineSpec | None = None
         self.process: ProcessIdentity | None = None
+        self.grace_s = -1.0
+        """What it was last given to power off."""
 
     async def start(self, machine: MachineSpec) -> ProcessIdentity:
         self._maybe_fail()
@@ -53,6 +55,7 @@ class FakeHypervisor(Failing):
     async def stop(self, *, grace_s: float) -> StopOutcome:
         if self._ended is None or self._ended.done():
             return StopOutcome.ALREADY_STOPPED
+        self.grace_s = grace_s
         graceful = grace_s > 0 and self._powers_off
         self.exit(0 if graceful else -9, asked=True)
         return StopOutcome.GRACEFUL if graceful else StopOutcome.FORCED

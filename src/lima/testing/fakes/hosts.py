@@ -285,6 +285,9 @@ class FakeShareServer(Failing):
         if process in self.alive:
             await self.alive[process].wait()
 
+    def serves(self, process: ProcessIdentity) -> bool:
+        return process in self.alive
+
     async def stop(self, process: ProcessIdentity) -> None:
         self.stopped.append(process)
         self.die(process)
