@@ -72,7 +72,7 @@ class Session:
         return at
 
     def _send(self, answers: list[bytes], size: int) -> None:
-        # not put together first: what was read of a file is copied by the kernel alone
+        # not put together first: what was read of a file is copied by nobody but the kernel
         sent = self._link.sendmsg(answers)
         if sent < size:
             self._link.sendall(b"".join(answers)[sent:])
@@ -87,12 +87,10 @@ class Session:
             fields.u32()
             return (wire.version(),)
         number = fields.u32()
-        serve = _REQUESTS.get(kind)
         try:
             if kind == Kind.READ:
                 return _read(self._folder, number, fields)
-            if serve is None:
-                return (wire.status(number, Status.OP_UNSUPPORTED),)
+            serve = _REQUESTS.get(kind, _unknown)
             return (serve(self._folder, number, fields),)
         except OSError as error:
             return (wire.status(number, wire.status_of(error), error.strerror or ""),)
@@ -110,6 +108,7 @@ def _open_folder(folder: Folder, number: int, fields: Fields) -> bytes:
 
 
 def _read(folder: Folder, number: int, fields: Fields) -> tuple[bytes, ...]:
+    """What was read stays as it is, behind its head."""
     data = folder.read(fields.text(), fields.u64(), wanted := fields.u32())
     if not data and wanted:
         return (wire.status(number, Status.EOF),)
@@ -144,8 +143,11 @@ def _real_path(folder: Folder, number: int, fields: Fields) -> bytes:
 
 
 def _extended(folder: Folder, number: int, fields: Fields) -> bytes:
-    serve = _EXTENDED.get(fields.text())
-    return wire.status(number, Status.OP_UNSUPPORTED) if serve is None else serve(folder, number, fields)
+    return _EXTENDED.get(fields.text(), _unknown)(folder, number, fields)
+
+
+def _unknown(folder: Folder, number: int, fields: Fields) -> bytes:  # noqa: ARG001 - one of _Request
+    return wire.status(number, Status.OP_UNSUPPORTED)
 
 
 def _space(folder: Folder, number: int, fields: Fields) -> bytes:
