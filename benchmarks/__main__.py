@@ -3,11 +3,11 @@ for people to read, on a quiet machine. `python -m benchmarks NAME…` measures 
 
 import sys
 
-from benchmarks import attended, boots, forwards, guests, listing, templates
+from benchmarks import attended, boots, forwards, guests, listing, mounts, sftp, templates
 
 GROUPS = {
     "listing": listing.rows, "templates": templates.rows, "guests": guests.rows, "boots": boots.rows,
-    "attended": attended.rows, "forwards": forwards.rows,
+    "attended": attended.rows, "forwards": forwards.rows, "sftp": sftp.rows, "mounts": mounts.rows,
 }  # fmt: skip
 
 

@@ -11,13 +11,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
+    """`is_kept`: None for a figure that has no budget."""
+
     what: str
     measured: str
-    budget: str
-    is_kept: bool
+    budget: str = "none"
+    is_kept: bool | None = None
 
     def __str__(self) -> str:
-        return f"{'ok  ' if self.is_kept else 'OVER'}  {self.what:<66} {self.measured:<44} budget {self.budget}"
+        verdict = {True: "ok", False: "OVER", None: ""}[self.is_kept]
+        return f"{verdict:<4}  {self.what:<66} {self.measured:<44} budget {self.budget}"
 
 
 def cpu_ms(argv: list[str], env: dict[str, str]) -> float:

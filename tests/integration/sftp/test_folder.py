@@ -1,7 +1,10 @@
 """What the server does for clients that mean well."""
 
 import os
+import socket
 import struct
+import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -21,7 +24,10 @@ from tests.sftp_client import (
     text,
 )
 
+from lima.adapters.sftp.server import SWITCH_S, SftpFolderServer
+from lima.adapters.sftp.session import Session
 from lima.adapters.sftp.wire import Kind, Status
+from lima.ports.folder_server import SharedFolder
 
 
 @pytest.fixture
@@ -99,6 +105,45 @@ def test_a_link_is_shown_and_made_as_it_is(client: Client, world: World) -> None
     client.ask(Kind.SYMLINK, text(b"/any/where") + client.path(b"made"))
     assert os.readlink(world.inside("made")) == "/any/where"
     client.ask(Kind.REMOVE, client.path(b"made"))
+
+
+@pytest.mark.parametrize("is_slow", [False, True], ids=["taken whole", "taken bit by bit"])
+def test_requests_that_come_together_are_answered_in_order(world: World, is_slow: bool) -> None:
+    content = os.urandom(100_000)
+    with open(world.inside("file"), "wb") as file:
+        file.write(content)
+    ours, theirs = socket.socketpair()
+    if is_slow:
+        # with a timeout a socket takes what it has room for, and says so
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        theirs.settimeout(20)
+    ours.settimeout(20)
+    serving = threading.Thread(target=Session(theirs, folder_of(world)).run)
+    serving.start()
+    with ours:
+        client = Client(ours, world.share.encode())
+        client.begin()
+        handle = text(client.open(b"file"))
+        bodies = [
+            struct.pack(">I", number) + handle + struct.pack(">QI", 100 * number, 60_000 if number < 10 else 1)
+            for number in range(900)
+        ]
+        ours.sendall(b"".join(struct.pack(">IB", len(body) + 1, Kind.READ) + body for body in bodies))
+        for number in range(900):
+            kind, body = client.message()
+            assert kind == Kind.DATA
+            assert struct.unpack_from(">I", body)[0] == number
+            assert body[8:] == content[100 * number :][: 60_000 if number < 10 else 1]
+    serving.join(20)
+    assert not serving.is_alive()
+
+
+async def test_a_mount_does_not_wait_long_for_a_thread_that_computes(world: World) -> None:
+    service = await SftpFolderServer().serve(
+        SharedFolder(location=world.share, is_writable=False, follows_links=False, guest_owner=(1000, 1000))
+    )
+    service.close()
+    assert sys.getswitchinterval() == pytest.approx(SWITCH_S, rel=0.01)
 
 
 def test_the_end_of_a_file_and_its_state(client: Client) -> None:

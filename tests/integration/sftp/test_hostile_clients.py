@@ -129,9 +129,10 @@ def test_what_lies_above_is_not_shown_by_dots(client: tuple[Client, World]) -> N
 
 def test_what_is_no_file_is_not_opened(client: tuple[Client, World]) -> None:
     found, world = client
-    for flags in (READ, WRITE, READ | WRITE | CREAT | TRUNC):
+    for flags in (READ, WRITE, READ | CREAT, READ | CREAT | EXCL, READ | WRITE | CREAT | TRUNC):
         expect_refusal(lambda flags=flags: found.open(b"fifo", flags))  # type: ignore[misc]
         expect_refusal(lambda flags=flags: found.open(b"folder", flags))  # type: ignore[misc]
+        expect_refusal(lambda flags=flags: found.open(b"", flags))  # type: ignore[misc]
     assert stat.S_ISFIFO(os.lstat(world.inside("fifo")).st_mode)
 
 

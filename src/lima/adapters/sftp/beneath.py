@@ -65,15 +65,15 @@ class Beneath:
         With O_CREAT it is made where nothing is there. Raises: as `open`, PermissionError for what is no regular file.
         """
         flags |= os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-        if flags & os.O_CREAT and flags & os.O_EXCL:
-            return self.open(path, flags | os.O_NOFOLLOW, mode)
-        try:
-            pinned = self.open(path, PIN)
-        except FileNotFoundError:
-            if not flags & os.O_CREAT:
-                raise
-            return self.open(path, flags | os.O_EXCL | os.O_NOFOLLOW, mode)
-        flags &= ~(os.O_CREAT | os.O_EXCL)
+        if flags & os.O_CREAT:
+            # who may make a file mostly does
+            try:
+                return self.open(path, flags | os.O_EXCL | os.O_NOFOLLOW, mode)
+            except FileExistsError:
+                if flags & os.O_EXCL:
+                    raise
+        pinned = self.open(path, PIN)
+        flags &= ~os.O_CREAT
         try:
             _require_regular(pinned)
             if _HAS_PATH:
@@ -100,8 +100,7 @@ class Beneath:
         finally:
             os.close(descriptor)
 
-    @contextlib.contextmanager
-    def parent(self, path: bytes) -> Iterator[tuple[int, bytes]]:
+    def parent(self, path: bytes) -> "_Parent":
         """The folder that `path` is in, and its name there: for calls that take `dir_fd` and follow no link.
 
         Raises: PermissionError for the root, which nobody removes, renames or replaces.
@@ -110,13 +109,8 @@ class Beneath:
         if name in (b"", b".", b".."):
             raise PermissionError(errno.EACCES, "the share itself")
         if not above:
-            yield self._root, name
-            return
-        descriptor = self.open(above, _DIRECTORY)
-        try:
-            yield descriptor, name
-        finally:
-            os.close(descriptor)
+            return _Parent(self._root, name, is_kept=True)
+        return _Parent(self.open(above, _DIRECTORY), name, is_kept=False)
 
     def lstat(self, path: bytes) -> os.stat_result:
         """Of a link itself."""
@@ -133,12 +127,13 @@ class Beneath:
             return os.fstat(descriptor)
 
     def _by_kernel(self, path: bytes, flags: int, mode: int) -> int:
-        how = ctypes.create_string_buffer(_HOW.pack(flags, mode if flags & os.O_CREAT else 0, self._resolve))
+        # read by the kernel alone: bytes will do
+        how = _HOW.pack(flags, mode if flags & os.O_CREAT else 0, self._resolve)
         assert self._syscall is not None
         for _ in range(ATTEMPTS):
-            found = self._syscall(_OPENAT2, self._root, path, how, _HOW.size)
+            found: int = self._syscall(_OPENAT2, self._root, path, how, _HOW.size)
             if found >= 0:
-                return int(found)
+                return found
             number = ctypes.get_errno()
             if number == errno.EXDEV:
                 raise PermissionError(errno.EACCES, "leads out of the share")
@@ -172,13 +167,33 @@ class Beneath:
                 trail.append(os.open(name, how, mode, dir_fd=trail[-1]))
                 is_open = is_last
             if not is_open:
-                return os.open(b".", flags & ~os.O_CREAT, dir_fd=trail[-1])
+                if flags & os.O_CREAT:
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+                return os.open(b".", flags, dir_fd=trail[-1])
             if not flags & os.O_NOFOLLOW and stat.S_ISLNK(os.fstat(trail[-1]).st_mode):
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))  # O_PATH opens links
             return trail.pop()
         finally:
             for descriptor in trail:
                 os.close(descriptor)
+
+
+class _Parent:
+    """A folder for as long as a `with` lasts, and a name in it. (A generator would cost as much as the system calls.)"""
+
+    __slots__ = ("_descriptor", "_is_kept", "_name")
+
+    def __init__(self, descriptor: int, name: bytes, *, is_kept: bool) -> None:
+        self._descriptor = descriptor
+        self._name = name
+        self._is_kept = is_kept
+
+    def __enter__(self) -> tuple[int, bytes]:
+        return self._descriptor, self._name
+
+    def __exit__(self, *_: object) -> None:
+        if not self._is_kept:
+            os.close(self._descriptor)
 
 
 def through(descriptor: int) -> str | int:

@@ -15,6 +15,24 @@ BATCH = 100
 """Names in one answer."""
 MAX_OFFSET = 2**63 - 1
 ROOT_UID = 0
+_ALL_FLAGS = 63
+_MORE_THAN_READING = ~int(Pflag.READ)
+
+
+def _flags(asked: int) -> int:
+    """Of open(2)."""
+    how = {0: os.O_RDONLY, 1: os.O_RDONLY, 2: os.O_WRONLY, 3: os.O_RDWR}[asked & 3]
+    for asks, gets in (
+        (Pflag.APPEND, os.O_APPEND),
+        (Pflag.CREAT, os.O_CREAT),
+        (Pflag.TRUNC, os.O_TRUNC),
+        (Pflag.EXCL, os.O_EXCL),
+    ):
+        how |= gets if asked & asks else 0
+    return how
+
+
+_FLAGS = tuple(map(_flags, range(_ALL_FLAGS + 1)))
 
 
 @dataclass(slots=True)
@@ -63,17 +81,9 @@ class Folder:
 
     def open(self, path: bytes, flags: int, asked: Attributes) -> bytes:
         """A handle of a regular file."""
-        wants_to_write = bool(flags & ~Pflag.READ)
-        if wants_to_write:
+        if flags & _MORE_THAN_READING:
             self._require_writable()
-        how = {0: os.O_RDONLY, 1: os.O_RDONLY, 2: os.O_WRONLY, 3: os.O_RDWR}[flags & 3]
-        for asks, gets in (
-            (Pflag.APPEND, os.O_APPEND),
-            (Pflag.CREAT, os.O_CREAT),
-            (Pflag.TRUNC, os.O_TRUNC),
-            (Pflag.EXCL, os.O_EXCL),
-        ):
-            how |= gets if flags & asks else 0
+        how = _FLAGS[flags & _ALL_FLAGS]
         mode = (0o666 if asked.mode is None else asked.mode) & 0o777
         self._require_room()
         descriptor = self._below.open_regular(self._path(path), how, mode)
@@ -198,11 +208,9 @@ class Folder:
     def _path(self, path: bytes) -> bytes:
         return wire.relative(path, self._root)
 
-    @contextlib.contextmanager
-    def _changing(self, path: bytes) -> Iterator[tuple[int, bytes]]:
+    def _changing(self, path: bytes) -> contextlib.AbstractContextManager[tuple[int, bytes]]:
         self._require_writable()
-        with self._below.parent(self._path(path)) as found:
-            yield found
+        return self._below.parent(self._path(path))
 
     def _require_writable(self) -> None:
         if not self._is_writable:
@@ -274,10 +282,10 @@ class _Names(Iterator[tuple[bytes, os.stat_result]]):
     def __next__(self) -> tuple[bytes, os.stat_result]:
         if self._first:
             return self._first.pop()
-        while True:
-            entry = next(self._entries)
+        for entry in self._entries:
             with contextlib.suppress(OSError):  # gone since, or in a folder that may be listed and nothing else
                 return os.fsencode(entry.name), entry.stat(follow_symlinks=False)
+        raise StopIteration
 
     def close(self) -> None:
         self._entries.close()

@@ -11,6 +11,8 @@ from lima.adapters.sftp.wire import Fields, Kind, ProtocolError, Status
 
 ANSWERS_AT_ONCE = 128 * 1024
 """Bytes of answers that are put together while there are requests to read."""
+PIECES_AT_ONCE = 256
+"""Of them; a system call takes 1024."""
 _HEAD = struct.Struct(">IB")
 
 
@@ -58,33 +60,40 @@ class Session:
                     break
                 answer = self.answer(kind, data[at + 5 : at + 4 + length])
                 at += 4 + length
-                answers.append(answer)
-                size += len(answer)
-                if size > ANSWERS_AT_ONCE:
-                    self._link.sendall(b"".join(answers))
+                for piece in answer:
+                    answers.append(piece)
+                    size += len(piece)
+                if size > ANSWERS_AT_ONCE or len(answers) > PIECES_AT_ONCE:
+                    self._send(answers, size)
                     answers, size = [], 0
         finally:
             if answers:
-                self._link.sendall(b"".join(answers))
+                self._send(answers, size)
         return at
 
-    def answer(self, kind: int, body: memoryview) -> bytes:
-        """The answer to one request. Raises: ProtocolError, and nothing else."""
+    def _send(self, answers: list[bytes], size: int) -> None:
+        # not put together first: what was read of a file is copied by nobody but the kernel
+        sent = self._link.sendmsg(answers)
+        if sent < size:
+            self._link.sendall(b"".join(answers)[sent:])
+
+    def answer(self, kind: int, body: memoryview) -> tuple[bytes, ...]:
+        """The answer to one request, in pieces. Raises: ProtocolError, and nothing else."""
         fields = Fields(body)
         if not self._has_begun:
             if kind != Kind.INIT:
                 raise ProtocolError(f"a request ({kind}) before the first word")
             self._has_begun = True
             fields.u32()
-            return wire.version()
+            return (wire.version(),)
         number = fields.u32()
-        serve = _REQUESTS.get(kind)
-        if serve is None:
-            return wire.status(number, Status.OP_UNSUPPORTED)
         try:
-            return serve(self._folder, number, fields)
+            if kind == Kind.READ:
+                return _read(self._folder, number, fields)
+            serve = _REQUESTS.get(kind, _unknown)
+            return (serve(self._folder, number, fields),)
         except OSError as error:
-            return wire.status(number, wire.status_of(error), error.strerror or "")
+            return (wire.status(number, wire.status_of(error), error.strerror or ""),)
 
 
 _Request = Callable[[Folder, int, Fields], bytes]
@@ -98,11 +107,12 @@ def _open_folder(folder: Folder, number: int, fields: Fields) -> bytes:
     return _handle(number, folder.open_folder(fields.text()))
 
 
-def _read(folder: Folder, number: int, fields: Fields) -> bytes:
+def _read(folder: Folder, number: int, fields: Fields) -> tuple[bytes, ...]:
+    """What was read stays as it is, behind its head."""
     data = folder.read(fields.text(), fields.u64(), wanted := fields.u32())
     if not data and wanted:
-        return wire.status(number, Status.EOF)
-    return wire.reply(Kind.DATA, number, wire.string(data))
+        return (wire.status(number, Status.EOF),)
+    return wire.data_head(number, len(data)), data
 
 
 def _names(folder: Folder, number: int, fields: Fields) -> bytes:
@@ -133,8 +143,11 @@ def _real_path(folder: Folder, number: int, fields: Fields) -> bytes:
 
 
 def _extended(folder: Folder, number: int, fields: Fields) -> bytes:
-    serve = _EXTENDED.get(fields.text())
-    return wire.status(number, Status.OP_UNSUPPORTED) if serve is None else serve(folder, number, fields)
+    return _EXTENDED.get(fields.text(), _unknown)(folder, number, fields)
+
+
+def _unknown(folder: Folder, number: int, fields: Fields) -> bytes:  # noqa: ARG001 - one of _Request
+    return wire.status(number, Status.OP_UNSUPPORTED)
 
 
 def _space(folder: Folder, number: int, fields: Fields) -> bytes:
@@ -175,7 +188,6 @@ def _listed(number: int, entries: list[bytes]) -> bytes:
 _REQUESTS: dict[int, _Request] = {
     Kind.OPEN: _open,
     Kind.CLOSE: _doing(lambda folder, fields: folder.close_handle(fields.text())),
-    Kind.READ: _read,
     Kind.WRITE: _doing(lambda folder, fields: folder.write(fields.text(), fields.u64(), fields.view())),
     Kind.LSTAT: _lstat,
     Kind.FSTAT: _fstat,

@@ -2,10 +2,12 @@
 
 import errno
 import os
+import re
 import stat
 import struct
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from typing import NamedTuple
 
 VERSION = 3
 MAX_MESSAGE = 256 * 1024
@@ -53,18 +55,25 @@ _ERRNOS = {
     **dict.fromkeys((errno.ENAMETOOLONG, errno.EINVAL), Status.BAD_MESSAGE),
     errno.ENOSYS: Status.OP_UNSUPPORTED,
 }
+_UNCLEAN = re.compile(rb"/(/|$|\.\.?(/|$))")
+"""What nearly no client sends: no name, or one that is none, after a slash."""
 _ATTRS = struct.Struct(">IQIIIII")
 _SIZE, _OWNER, _MODE, _TIMES, _EXTENDED = 1, 2, 4, 8, 0x80000000
+_ALL = _SIZE | _OWNER | _MODE | _TIMES
 _U32 = struct.Struct(">I")
 _U64 = struct.Struct(">Q")
+_REPLY = struct.Struct(">IBI")
+_DATA = struct.Struct(">IBII")
+
+
+TOO_SHORT = "a message is shorter than it says"
 
 
 class ProtocolError(Exception):
     """The peer does not speak SFTP: the session is over."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
+class Attributes(NamedTuple):
     """What a client asks to set; None: as it is."""
 
     size: int | None = None
@@ -105,14 +114,19 @@ class Fields:
         self._at = 0
 
     def u32(self) -> int:
-        return int(_U32.unpack(self._take(4))[0])
+        return self._number(_U32, 4)
 
     def u64(self) -> int:
-        return int(_U64.unpack(self._take(8))[0])
+        return self._number(_U64, 8)
 
     def view(self) -> memoryview:
         """A string, not copied."""
-        return self._take(self.u32())
+        count = self.u32()
+        taken = self._data[self._at : self._at + count]
+        if len(taken) != count:
+            raise ProtocolError(TOO_SHORT)
+        self._at += count
+        return taken
 
     def text(self) -> bytes:
         return bytes(self.view())
@@ -128,12 +142,13 @@ class Fields:
                 self.view(), self.view()
         return Attributes(size=size, owner=owner, mode=mode, times=times)
 
-    def _take(self, count: int) -> memoryview:
-        taken = self._data[self._at : self._at + count]
-        if len(taken) != count:
-            raise ProtocolError("a message is shorter than it says")
-        self._at += count
-        return taken
+    def _number(self, form: struct.Struct, size: int) -> int:
+        try:
+            (value,) = form.unpack_from(self._data, self._at)
+        except struct.error as error:
+            raise ProtocolError(TOO_SHORT) from error
+        self._at += size
+        return int(value)
 
 
 def relative(path: bytes, root: bytes) -> bytes:
@@ -146,12 +161,15 @@ def relative(path: bytes, root: bytes) -> bytes:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
     if b"\0" in path:
         raise OSError(errno.EINVAL, "a path with a null byte")
+    above = root.rstrip(b"/") + b"/"
+    if path.startswith(above) and not _UNCLEAN.search(path):
+        return path[len(above) :]
     parts = _parts(path)
     if path.startswith(b"/"):
-        above = _parts(root)
-        if parts[: len(above)] != above:
+        first = _parts(root)
+        if parts[: len(first)] != first:
             raise PermissionError(errno.EACCES, "outside the share")
-        parts = parts[len(above) :]
+        parts = parts[len(first) :]
     if b".." in parts:
         raise PermissionError(errno.EACCES, "`..` in a path")
     return b"/".join(parts) or b"."
@@ -168,15 +186,8 @@ def string(value: bytes) -> bytes:
 def attributes(found: os.stat_result, owners: Owners) -> bytes:
     """Of a file; times are whole seconds until 2106."""
     uid, gid = owners.shown(found.st_uid, found.st_gid)
-    return _ATTRS.pack(
-        _SIZE | _OWNER | _MODE | _TIMES,
-        found.st_size,
-        uid & NOBODY,
-        gid & NOBODY,
-        found.st_mode,
-        _second(found.st_atime),
-        _second(found.st_mtime),
-    )
+    accessed, modified = _second(found.st_atime), _second(found.st_mtime)
+    return _ATTRS.pack(_ALL, found.st_size, uid & NOBODY, gid & NOBODY, found.st_mode, accessed, modified)
 
 
 def _second(time: float) -> int:
@@ -195,7 +206,12 @@ def status(number: int, code: Status, message: str = "") -> bytes:
 
 def reply(kind: Kind, number: int, body: bytes) -> bytes:
     """An answer."""
-    return struct.pack(">IBI", len(body) + 5, kind, number) + body
+    return _REPLY.pack(len(body) + 5, kind, number) + body
+
+
+def data_head(number: int, count: int) -> bytes:
+    """Of an answer with so many bytes of a file, which follow it."""
+    return _DATA.pack(count + 9, Kind.DATA, number, count)
 
 
 def version() -> bytes:
