@@ -13,13 +13,12 @@ from tests.sftp_client import (
     WRITE,
     Client,
     Refused,
-    World,
     asking,
     folder_of,
-    new_world,
     served,
     text,
 )
+from tests.shares.world import World, new_world
 
 from lima.adapters.sftp.wire import Kind, Status
 
