@@ -82,7 +82,7 @@ def machine(
         rights = {} if user is None else {"user": user, "group": user, "extra_groups": ()}
         process = subprocess.Popen(
             argv(shares, directory, sock), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", **rights
-        )  # type: ignore[call-overload]
+        )
         stack.callback(end, process)
         qtest = Qtest(_first_caller(listener, process, directory))
         stack.callback(qtest.close)

@@ -154,7 +154,7 @@ def new_world(*, owner: int | None = None) -> Iterator[World]:
         with open(f"{world.outside}/{path}", "wb") as file:
             file.write(SECRET)
     world.door = os.open(world.outside, os.O_RDONLY | os.O_DIRECTORY)
-    world.give(world.outside)
+    world.give(base)
     world.furnish()
     before = world.seen_outside()
     try:
