@@ -4,7 +4,7 @@
 
 USER is `-` for the calling user, or the uid of an ordinary one: root becomes that one, who is given sub-ids in a view of
 /etc of this process's own. Each line of stdin is a JSON list of what to serve from now on, in the place of what was
-served before; it is answered by one of the servers' process ids, or the reason why there are none.
+served before; it is answered by one of the servers' process ids, or by the reason why this host cannot have any.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from lima.adapters.system.runner import AsyncProcessRunner
 from lima.adapters.virtiofs import confine
 from lima.adapters.virtiofs.confine import CLONE_NEWNS, MS_BIND, MS_PRIVATE, MS_REC, mount, unshare
 from lima.adapters.virtiofs.server import VirtiofsdServer
-from lima.domain.errors import LimaError
+from lima.domain.errors import LaunchFailedError, MissingToolError, UnsupportedCapabilityError
 from lima.domain.process import ProcessIdentity
 from lima.ports.share_server import ServedDirectory
 
@@ -70,11 +70,17 @@ def main(user: str) -> None:
     try:
         if user != "-":
             become(int(user))
-        asyncio.run(serve())
-    except LimaError as error:
-        say(error.message)
     except OSError as error:
-        say(str(error))
+        say(f"root becomes no ordinary user here: {error}")
+        return
+    try:
+        asyncio.run(serve())
+    except (MissingToolError, UnsupportedCapabilityError) as error:
+        say(error.message)
+    except LaunchFailedError as error:
+        if "no user namespace is to be had" not in error.message:
+            raise
+        say(error.message)
 
 
 if __name__ == "__main__":

@@ -38,8 +38,6 @@ pytestmark = pytest.mark.needs_qemu
 
 MODELS = ("none", "mapped-xattr")
 """Those that are defaults; a third one keeps owners in files of its own."""
-
-
 WAYS = [(model, writable) for model in (*MODELS, "mapped-file") for writable in (True, False)]
 
 

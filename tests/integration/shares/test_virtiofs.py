@@ -96,7 +96,7 @@ class Served:
         ]
         assert self.serving.stdin is not None
         assert self.serving.stdout is not None
-        with contextlib.suppress(BrokenPipeError):  # what it has to say of it is there to read
+        with contextlib.suppress(BrokenPipeError):  # why it has gone is there to read
             self.serving.stdin.write(json.dumps([dataclasses.asdict(directory) for directory in directories]) + "\n")
             self.serving.stdin.flush()
         answer = json.loads(self.serving.stdout.readline())
