@@ -124,6 +124,11 @@ def _warnings(mounts: list[HostMount], mount_type: str, facts: HostFacts) -> Ite
                 f"mount {mount}: `securityModel: {model}` makes the guest's root the host's root in it;"
                 " `mapped-xattr` does not"
             )
+        if facts.is_root and mount_type == VIRTIOFS:
+            yield (
+                f"mount {mount}: the guest can make set-uid programs of root in it; keep it where other users of this"
+                " host do not get, or set `mountType: 9p`"
+            )
 
 
 def _server_warnings(mounts: tuple[Mount, ...], mount_type: str) -> Iterator[str]:

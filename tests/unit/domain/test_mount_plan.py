@@ -150,7 +150,14 @@ def test_unless_it_is_asked_for_with_a_warning(model: str) -> None:
     assert f"`securityModel: {model}` makes the guest's root the host's root" in warning
     assert plan(mounts).warnings == ()
     assert plan([{**mounts[0], "writable": False}], ROOT).warnings == ()
-    assert plan(mounts, ROOT, mountType="virtiofs").warnings == ()
+
+
+def test_set_uid_programs_of_root_are_warned_of() -> None:
+    mounts = [{"location": "/a", "writable": True}]
+    (warning,) = plan(mounts, ROOT, mountType="virtiofs").warnings
+    assert warning.startswith("mount `/a` on `/a` (writable): the guest can make set-uid programs of root in it;")
+    assert plan(mounts, mountType="virtiofs").warnings == ()
+    assert plan([{**mounts[0], "writable": False}], ROOT, mountType="virtiofs").warnings == ()
 
 
 @pytest.mark.parametrize("location", ["~", "/", "/home/jane/.lima"])
