@@ -499,7 +499,7 @@ def test_nor_in_the_older_dialect(share: Share, act: Act) -> None:
 
 
 def test_the_one_request_that_ends_qemu_ends_nothing_else(served: Served) -> None:
-    """A rename to a path, by Twstat: QEMU 7.2 asserts that nobody asks for it. Nothing is renamed."""
+    """A rename to a path, by Twstat: QEMU 7.2 asserts that nobody asks for it, QEMU 10 refuses it."""
     with fresh(served, "none", writable=True) as share:
         share.client.begin(version=b"9P2000.u")
         body = struct.pack("<I", share.client.walk(b"file")) + stat_with_name(b"../outside/new")
