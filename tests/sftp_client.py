@@ -1,25 +1,22 @@
-"""A client of SFTP that sends what it is told to, and worlds for it: a share, and things outside that nobody may touch."""
+"""A client of SFTP that sends what it is told to, and our server at the other end, in this process or as another user."""
 
 import contextlib
 import os
-import shutil
 import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from lima.adapters.sftp.beneath import Beneath
 from lima.adapters.sftp.folder import Folder
 from lima.adapters.sftp.session import Session
 from lima.adapters.sftp.wire import Kind, Owners, Status
+from tests.shares.world import NOBODY, World
 
 READ, WRITE, APPEND, CREAT, TRUNC, EXCL = 1, 2, 4, 8, 16, 32
-SECRET = b"nobody reads this through a share"
-NOBODY = 65534
 
 
 class Refused(Exception):
@@ -138,76 +135,6 @@ class Client:
         return found
 
 
-@dataclass
-class World:
-    """`share` is served; nothing in `outside` may be seen or change."""
-
-    base: str
-    complaints: list[BaseException] = field(default_factory=list)
-
-    @property
-    def share(self) -> str:
-        return f"{self.base}/share"
-
-    @property
-    def outside(self) -> str:
-        return f"{self.base}/outside"
-
-    def inside(self, path: str) -> str:
-        return f"{self.share}/{path}"
-
-    def seen_outside(self) -> list[tuple[object, ...]]:
-        """All that could change there."""
-        found = []
-        for folder, folders, files in os.walk(self.outside):
-            for name in sorted(folders + files):
-                path = os.path.join(folder, name)
-                state = os.lstat(path)
-                content = b""
-                if name in files:
-                    with open(path, "rb") as file:
-                        content = file.read()
-                facts = (state.st_mode, state.st_uid, state.st_size, state.st_mtime_ns, state.st_nlink)
-                found.append((path, *facts, content))
-        return found
-
-
-@contextlib.contextmanager
-def new_world(*, owner: int | None = None) -> Iterator[World]:
-    base = tempfile.mkdtemp(prefix="lima-sftp-", dir="/tmp")
-    os.chmod(base, 0o755)
-    world = World(base)
-    os.makedirs(world.inside("folder"))
-    os.makedirs(f"{world.outside}/folder")
-    for path in ("file", "folder/file"):
-        with open(world.inside(path), "wb") as file:
-            file.write(b"inside\n")
-        with open(f"{world.outside}/{path}", "wb") as file:
-            file.write(SECRET)
-    os.symlink("file", world.inside("near"))
-    os.symlink("folder", world.inside("near-folder"))
-    os.symlink(f"{world.outside}/file", world.inside("far"))
-    os.symlink("../outside/file", world.inside("far-relative"))
-    os.symlink("../outside", world.inside("far-folder"))
-    # what a server without confinement would reach is ours to lose
-    door = os.open(world.outside, os.O_RDONLY | os.O_DIRECTORY)
-    os.symlink(f"/proc/{os.getpid()}/fd/{door}", world.inside("magic"))
-    os.symlink("loop", world.inside("loop"))
-    os.mkfifo(world.inside("fifo"))
-    if owner is not None:
-        for folder, folders, files in os.walk(world.share):
-            for name in [".", *folders, *files]:
-                os.chown(os.path.join(folder, name), owner, owner, follow_symlinks=False)
-    before = world.seen_outside()
-    try:
-        yield world
-        assert world.seen_outside() == before, "something outside the share was touched"
-        assert not world.complaints, f"the server raised {world.complaints}"
-    finally:
-        os.close(door)
-        shutil.rmtree(base)
-
-
 def folder_of(
     world: World,
     *,
@@ -253,7 +180,8 @@ def served(world: World, folder: Folder) -> Iterator[Client]:
 
 CHILD = """
 import os, socket, sys
-from tests.sftp_client import World, folder_of
+from tests.sftp_client import folder_of
+from tests.shares.world import World
 from lima.adapters.sftp.session import Session
 os.setgroups([]); os.setgid({uid}); os.setuid({uid})
 Session(socket.socket(fileno=0), folder_of(World({base!r}), **{options!r})).run()

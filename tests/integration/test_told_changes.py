@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 from tests.agent_process import agent
 from tests.resolving import IMAGE, resolved
-from tests.sftp_client import World, new_world
+from tests.shares.world import World, new_world
 from tests.ssh_server import running_sshd, transport_to
 
 from lima.adapters.guestagent.client import GrpcGuestAgent

@@ -6,7 +6,8 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.sftp_client import asking, folder_of, new_world, text
+from tests.sftp_client import asking, folder_of, text
+from tests.shares.world import new_world
 
 from lima.adapters.sftp.session import Session
 from lima.adapters.sftp.wire import MAX_MESSAGE, Kind, ProtocolError, relative

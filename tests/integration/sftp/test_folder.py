@@ -16,13 +16,12 @@ from tests.sftp_client import (
     WRITE,
     Client,
     Refused,
-    World,
     asking,
     folder_of,
-    new_world,
     served,
     text,
 )
+from tests.shares.world import World, new_world
 
 from lima.adapters.sftp.server import SWITCH_S, SftpFolderServer
 from lima.adapters.sftp.session import Session

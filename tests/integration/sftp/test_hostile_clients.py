@@ -14,21 +14,18 @@ from tests.sftp_client import (
     APPEND,
     CREAT,
     EXCL,
-    NOBODY,
     READ,
-    SECRET,
     TRUNC,
     WRITE,
     Client,
     Refused,
-    World,
     asking,
     folder_of,
-    new_world,
     served,
     served_by_nobody,
     text,
 )
+from tests.shares.world import NOBODY, SECRET, World, new_world
 
 from lima.adapters.sftp.beneath import Beneath
 from lima.adapters.sftp.wire import MAX_MESSAGE, Kind, ProtocolError, Status
@@ -136,18 +133,33 @@ def test_what_is_no_file_is_not_opened(client: tuple[Client, World]) -> None:
     assert stat.S_ISFIFO(os.lstat(world.inside("fifo")).st_mode)
 
 
+@pytest.mark.parametrize(
+    "target", [b"/etc/passwd", b"../outside/file", b"folder/../../outside/file", b"/proc/self/root", b"../outside"]
+)
+def test_a_link_that_the_client_makes_leads_nowhere(client: tuple[Client, World], target: bytes) -> None:
+    found, world = client
+    found.ask(Kind.SYMLINK, text(target) + found.path(b"made"))
+    for way in (b"made", b"made/file", b"made/etc/passwd"):
+        for flags in (READ, WRITE, READ | WRITE | CREAT | TRUNC):
+            expect_refusal(lambda way=way, flags=flags: found.open(way, flags))  # type: ignore[misc]
+    expect_refusal(lambda: found.ask(Kind.SETSTAT, found.path(b"made") + asking(size=0)))
+    for name in (b"far", b"made"):
+        found.extended(b"hardlink@openssh.com", found.path(name) + found.path(b"caught"))
+        assert os.path.islink(world.inside("caught")), "what it leads to was caught"
+        found.ask(Kind.REMOVE, found.path(b"caught"))
+
+
 @pytest.mark.needs_root
-@pytest.mark.parametrize("options", SERVERS.values(), ids=SERVERS)
-def test_a_device_is_not_opened_even_by_root(world: World, options: dict[str, bool]) -> None:
+def test_a_device_is_not_opened_even_by_root(client: tuple[Client, World]) -> None:
+    found, world = client
     try:
         os.mknod(world.inside("null"), stat.S_IFCHR | 0o666, os.makedev(1, 3))
     except PermissionError:
         pytest.skip("no devices are made here")
-    with served(world, folder_of(world, **options)) as found:  # type: ignore[arg-type]
-        found.begin()
-        for flags in (READ, WRITE, READ | WRITE | CREAT | TRUNC):
-            expect_refusal(lambda flags=flags: found.open(b"null", flags))  # type: ignore[misc]
-        expect_refusal(lambda: found.ask(Kind.SETSTAT, found.path(b"null") + asking(size=0)))
+    os.chmod(world.inside("null"), 0o666)
+    for flags in (READ, WRITE, READ | WRITE | CREAT | TRUNC):
+        expect_refusal(lambda flags=flags: found.open(b"null", flags))  # type: ignore[misc]
+    expect_refusal(lambda: found.ask(Kind.SETSTAT, found.path(b"null") + asking(size=0)))
 
 
 @pytest.mark.needs_root
@@ -198,53 +210,32 @@ def test_a_read_only_share_refuses_every_change(world: World, options: dict[str,
         assert not os.path.lexists(world.inside("new"))
 
 
-def swap_for_ever(world: World, stop: threading.Event) -> None:
-    """`door` is a folder of the share one moment and a link that leads out the next."""
-    os.mkdir(world.inside("real"))
-    with open(world.inside("real/file"), "wb") as file:
-        file.write(b"inside\n")
-    os.symlink("../outside", world.inside("link"))
-    door = world.inside("door")
-    while not stop.is_set():
-        for other in ("real", "link"):
-            os.rename(world.inside(other), door)
-            os.sched_yield()
-            os.rename(door, world.inside(other))
-
-
 @pytest.mark.parametrize("options", SERVERS.values(), ids=SERVERS)
 def test_nobody_slips_out_while_a_folder_becomes_a_link(world: World, options: dict[str, bool]) -> None:
-    stop = threading.Event()
-    swapping = threading.Thread(target=swap_for_ever, args=(world, stop))
-    swapping.start()
     reached = 0
-    try:
-        with served(world, folder_of(world, **options)) as found:  # type: ignore[arg-type]
-            found.begin()
-            turns, deadline = 0, time.monotonic() + 30
-            while turns < 600 or (not reached and time.monotonic() < deadline):
-                turns += 1
+    with world.swapping(), served(world, folder_of(world, **options)) as found:  # type: ignore[arg-type]
+        found.begin()
+        turns, deadline = 0, time.monotonic() + 30
+        while turns < 600 or (not reached and time.monotonic() < deadline):
+            turns += 1
+            with contextlib.suppress(Refused):
+                content = found.content(b"door/file")
+                assert content == b"inside\n", content
+                reached += 1
+            for act in (
+                lambda: found.put(b"door/new", b"x"),
+                lambda: found.ask(Kind.SETSTAT, found.path(b"door/file") + asking(mode=0o600)),
+                lambda: found.ask(Kind.MKDIR, found.path(b"door/made") + asking()),
+                lambda: found.ask(Kind.RMDIR, found.path(b"door/made")),
+                lambda: found.ask(Kind.REMOVE, found.path(b"door/new")),
+                lambda: found.extended(b"hardlink@openssh.com", found.path(b"door/file") + found.path(b"caught")),
+            ):
                 with contextlib.suppress(Refused):
-                    content = found.content(b"door/file")
-                    assert content == b"inside\n", content
-                    reached += 1
-                for act in (
-                    lambda: found.put(b"door/new", b"x"),
-                    lambda: found.ask(Kind.SETSTAT, found.path(b"door/file") + asking(mode=0o600)),
-                    lambda: found.ask(Kind.MKDIR, found.path(b"door/made") + asking()),
-                    lambda: found.ask(Kind.RMDIR, found.path(b"door/made")),
-                    lambda: found.ask(Kind.REMOVE, found.path(b"door/new")),
-                    lambda: found.extended(b"hardlink@openssh.com", found.path(b"door/file") + found.path(b"caught")),
-                ):
-                    with contextlib.suppress(Refused):
-                        act()
-                if os.path.exists(world.inside("caught")):
-                    with open(world.inside("caught"), "rb") as file:
-                        assert file.read() != SECRET
-                    os.unlink(world.inside("caught"))
-    finally:
-        stop.set()
-        swapping.join()
+                    act()
+            if os.path.exists(world.inside("caught")):
+                with open(world.inside("caught"), "rb") as file:
+                    assert file.read() != SECRET
+                os.unlink(world.inside("caught"))
     assert reached, "the race was never won by anybody"
 
 

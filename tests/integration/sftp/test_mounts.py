@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.sftp_client import World, new_world
+from tests.shares.world import World, new_world
 from tests.ssh_server import running_sshd, transport_to
 
 from lima.adapters.sftp.server import SftpFolderServer
