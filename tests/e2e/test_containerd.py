@@ -53,6 +53,7 @@ def test_without_the_archive_the_guest_starts_and_one_line_says_why(home: Home) 
 BUILDER = """\
 set -e
 cd "$(mktemp -d)"
+sudo apt-get update -q >/dev/null
 apt-get download -q containerd runc >/dev/null
 for package in *.deb; do dpkg -x "$package" packages; done
 mkdir -p archive/bin archive/lib/systemd/system
