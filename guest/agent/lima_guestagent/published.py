@@ -6,7 +6,6 @@ plugin, docker without its proxy and podman without its port reservation have no
 """
 
 import asyncio
-import contextlib
 import json
 import re
 
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 MOST = 4 << 20
 SECONDS = 5.0
 MOST_PORTS = 4096
+SETTLE_S = 0.03
+"""One command is told of in pieces, a rule at a time."""
 MOST_PATIENCE = 16
 AGAIN_S = 9.0
 """Rules of the old iptables backend change without an event; looked at only where that backend is in use."""
@@ -55,22 +56,33 @@ class PublishedPorts:
         return {port for port in self._found if (port.protocol, port.port) not in taken}
 
     async def run(self) -> None:
-        """Read the rules at first and whenever they changed; at once, but rules that never rest (kube-proxy's) are read
-        ever more seldom."""
-        patience = 1
+        """Read the rules at first and whenever they changed. What changes while they are read, or as soon after it, is read
+        at once the first time; rules that never rest (kube-proxy's) are read ever more seldom."""
+        patience = 0
         while True:
-            started = self._loop.time()
+            await asyncio.sleep(SETTLE_S)
             self._stale.clear()
+            started = self._loop.time()
             found = await read_rules()
+            took = self._loop.time() - started
             if found != self._found:
                 self._found = found
                 if self._wake is not None:
                     self._wake()
-            pause = patience * max(0.05, self._loop.time() - started)
-            await asyncio.sleep(pause)
-            patience = min(2 * patience, MOST_PATIENCE) if self._stale.is_set() else 1
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._stale.wait(), AGAIN_S if _uses_legacy() else None)
+            if await self._is_stale(took):
+                await asyncio.sleep(patience * took)
+                patience = min(2 * patience or 1, MOST_PATIENCE)
+            else:
+                patience = 0
+                await self._is_stale(AGAIN_S if _uses_legacy() else None)
+
+    async def _is_stale(self, seconds: "float | None") -> bool:
+        """Whether the rules change within `seconds`."""
+        try:
+            await asyncio.wait_for(self._stale.wait(), seconds)
+        except asyncio.TimeoutError:
+            return False
+        return True
 
 
 def _uses_legacy() -> bool:

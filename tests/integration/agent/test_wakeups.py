@@ -30,11 +30,14 @@ class Bell:
         self._rung.clear()
 
 
+PROBES = tuple(f"{tracefs.GROUP}/{function}" for function in tracefs.FUNCTIONS)
+
+
 @pytest.fixture
 def instance(tmp_path) -> str:
     """A tracing instance that another agent left."""
     folder = tmp_path / "instances" / "lima-guestagent"
-    for event, _ in tracefs.EVENTS:
+    for event in (tracefs.STATES[0], tracefs.SYSCALL, *PROBES):
         os.makedirs(folder / "events" / event)
     os.mkfifo(folder / "trace_pipe")
     return str(folder)
@@ -49,9 +52,13 @@ async def test_an_event_of_the_kernel_wakes(instance: str) -> None:
     loop, bell = asyncio.get_running_loop(), Bell()
     wakes = tracefs.TraceWakes(loop, (os.path.dirname(os.path.dirname(instance)),))
     wakes.start(bell)
-    assert wakes.events == ["sock:inet_sock_set_state", "syscalls:sys_exit_bind"]
+    assert wakes.events == ["sock:inet_sock_set_state", "lima_guestagent:inet_bind", "lima_guestagent:inet6_bind"]
     assert read(instance, "events/sock/inet_sock_set_state/filter") == "oldstate==10||newstate==10"
-    assert read(instance, "events/syscalls/sys_exit_bind/enable") == "1"
+    assert read(instance, "events/lima_guestagent/inet_bind/enable") == "1"
+    assert not os.path.exists(os.path.join(instance, "events/syscalls/sys_exit_bind/enable"))
+    assert read(instance, "../../kprobe_events").splitlines() == [
+        f"r:lima_guestagent/{function} {function} ret=$retval:s32" for function in ("inet_bind", "inet6_bind")
+    ]
     assert read(instance, "buffer_percent") == "0"
     assert wakes.is_complete
     pipe = os.open(os.path.join(instance, "trace_pipe"), os.O_WRONLY)
@@ -59,7 +66,39 @@ async def test_an_event_of_the_kernel_wakes(instance: str) -> None:
     await bell.wait()
     wakes.stop()
     os.close(pipe)
-    assert read(instance, "events/sock/inet_sock_set_state/enable") == "0"
+    for event in ("sock/inet_sock_set_state", *PROBES):
+        assert read(instance, f"events/{event}/enable") == "0"
+    assert read(instance, "../../kprobe_events").splitlines()[2:] == [f"-:{probe}" for probe in PROBES]
+    wakes.stop()
+
+
+@pytest.mark.parametrize(
+    ("absent", "events"),
+    [
+        (PROBES, ["sock:inet_sock_set_state", "syscalls:sys_exit_bind"]),
+        (PROBES[1:], ["sock:inet_sock_set_state", "lima_guestagent:inet_bind", "syscalls:sys_exit_bind"]),
+        ((*PROBES, tracefs.SYSCALL), ["sock:inet_sock_set_state"]),
+    ],
+)
+async def test_a_kernel_without_probes_tells_of_system_calls(
+    instance: str, absent: tuple[str, ...], events: list[str]
+) -> None:
+    for event in absent:
+        os.rmdir(os.path.join(instance, "events", event))
+    wakes = tracefs.TraceWakes(asyncio.get_running_loop(), (os.path.dirname(os.path.dirname(instance)),))
+    wakes.start(Bell())
+    assert wakes.events == events
+    assert wakes.is_complete is ("syscalls:sys_exit_bind" in events)
+    wakes.stop()
+
+
+async def test_without_ipv6_its_probe_is_not_missed(instance: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracefs, "IF_INET6", "/proc/no-such")
+    os.rmdir(os.path.join(instance, "events", PROBES[1]))
+    wakes = tracefs.TraceWakes(asyncio.get_running_loop(), (os.path.dirname(os.path.dirname(instance)),))
+    wakes.start(Bell())
+    assert wakes.events == ["sock:inet_sock_set_state", "lima_guestagent:inet_bind"]
+    assert wakes.is_complete
     wakes.stop()
 
 
