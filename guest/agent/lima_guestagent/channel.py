@@ -12,7 +12,7 @@ READ = 1 << 18
 HIGH = 1 << 21
 """Bytes waiting to be written from which on the peer is not read any more: what it sends makes us answer."""
 LOOK_S = 1.0
-"""How often a port without a host is looked at, should its event be missed."""
+"""How often a port is looked at, should an event of it be missed: it has happened, and a host would wait for ever."""
 
 
 class Channel:
@@ -182,17 +182,14 @@ class SerialChannel(Channel):
     def _woken_in_vain(self) -> None:
         # said to be writable and is not: the host has left, which reading finds
         self._resume()
+        self._loop.call_soon(self._read_some)
 
     def _look_later(self) -> None:
-        if self._look is not None:
-            self._look.cancel()
         self._look = self._loop.call_later(LOOK_S, self._look_again)
 
     def _look_again(self) -> None:
-        self._look = None
+        self._look_later()
         self._read_some()
-        if not self._has_host and not self._is_over:
-            self._look_later()
 
     def _read_some(self) -> None:
         if not self._is_reading:
@@ -225,4 +222,3 @@ class SerialChannel(Channel):
             self._has_host = False
             self.drop_output()
             self.on_end()
-            self._look_later()
