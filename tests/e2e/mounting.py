@@ -17,7 +17,6 @@ TEMPLATE = """\
 base: template:default
 mountTypesUnsupported: null  # the kernels of published images have no 9p; that of the built one has
 mountType: {type}
-mountInotify: true
 mounts:
 - location: {folder}/read
 - location: {folder}/write

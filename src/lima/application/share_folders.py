@@ -48,12 +48,14 @@ MAKE_GUARD = (*AS_ROOT, "mount", "-t", "tmpfs", "-o", "ro,nosuid,nodev,noexec,mo
 REMOVE_GUARD = (*AS_ROOT, "umount", "-l")
 """Both with the mount point for a last word."""
 UNMOUNT = """\
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
+as_root umount "$1" 2>/dev/null || as_root umount -l "$1" 2>/dev/null && exit 0
 for program in fusermount3 fusermount; do
 	command -v "$program" >/dev/null || continue
 	"$program" -u "$1" 2>/dev/null && exit 0
-	"$program" -u -z "$1" 2>/dev/null && exit 0
+	"$program" -u -z "$1" && exit 0
 done
-sudo -n umount "$1" 2>/dev/null || sudo -n umount -l "$1"
+exit 1
 """
 """What somebody still uses goes as soon as nobody does."""
 REMOVE_POINT = 'rmdir -- "$1" 2>/dev/null || sudo -n rmdir -- "$1"'
@@ -104,6 +106,8 @@ class ShareFolders:
     _answered: int = field(default=0, init=False)
     """The last time that we were asked for, and that all mounts had been looked at for."""
     _bell: Bell = field(default_factory=Bell, init=False)
+    _is_new: bool = field(default=True, init=False)
+    """The guest's sshfs, as far as it has not said otherwise."""
     _said: set[str] = field(default_factory=set, init=False)
 
     async def __call__(self, mounts: Sequence[SshfsMount], transport: Transport) -> tuple[str, ...]:
@@ -212,17 +216,20 @@ class ShareFolders:
             kept.made_point = kept.made_point or done.stdout.strip() == MADE
             done = await transport.run((*MAKE_GUARD, mount.mount_point))
             kept.has_guard = done.exit_code == 0  # a user who may not does without
-        try:
-            await self._serve_as_allowed(kept, transport, sshfs_argv(mount, raw_links=True))
-        except GuestError as error:
-            if not is_too_old(error.message):
-                raise
+        nonempty = False
+        while True:
+            argv = sshfs_argv(mount, raw_links=self._is_new, nonempty=nonempty)
             try:
-                await self._serve_as_allowed(kept, transport, sshfs_argv(mount))
-            except GuestError as refusal:
-                if not wants_nonempty(refusal.message):
+                await self._serve_as_allowed(kept, transport, argv)
+            except GuestError as error:
+                if self._is_new and is_too_old(error.message):
+                    self._is_new = False
+                elif not self._is_new and not nonempty and wants_nonempty(error.message):
+                    nonempty = True
+                else:
                     raise
-                await self._serve_as_allowed(kept, transport, sshfs_argv(mount, nonempty=True))
+            else:
+                return
 
     async def _serve_as_allowed(self, kept: _Kept, transport: Transport, argv: tuple[str, ...]) -> None:
         if not kept.has_guard:  # on which nobody but root may mount
@@ -256,14 +263,14 @@ class ShareFolders:
     async def _await_mounted(
         self, mount: SshfsMount, session: "asyncio.Future[RemoteResult]", transport: Transport
     ) -> None:
-        began, pause = self.clock.monotonic(), FIRST_PAUSE_S
+        began, pause = self.clock.monotonic(), FIRST_PAUSE_S / 2
         while mounted(await _mounts(transport)).get(mount.mount_point) not in OWN_TYPES:
             if session.done():
                 raise GuestError(_complaint(await session))
             if self.clock.monotonic() - began > MOUNT_S:
                 raise GuestError(f"sshfs runs, and has mounted nothing for {MOUNT_S:.0f} s")
             await self.clock.sleep(pause)
-            pause = min(2 * pause, 2.0)
+            pause = min(1.5 * pause, 2.0)
 
     async def _owner(self, transport: Transport) -> tuple[int, int]:
         """Numbers of the guest's user and group."""

@@ -261,7 +261,8 @@ class Supervise:
         )
         try:
             while True:
-                if life.was_ready and not life.has_rebooted:
+                is_back = life.was_ready and not life.has_rebooted
+                if is_back:
                     await wait.reconnect()
                 if not life.was_ready or life.has_rebooted:
                     life.has_rebooted = False
@@ -272,6 +273,8 @@ class Supervise:
                     life.was_ready = True
                 life.door.ssh(is_up=True)
                 await self.share_ssh_agent(life.transport, life.config)
+                if is_back and (mounts := sshfs_mounts(life.config.mounts)):
+                    await self.folders(mounts, life.transport)
                 await life.transport.wait_lost()
                 life.door.ssh(is_up=False)
                 life.door.logged_out()

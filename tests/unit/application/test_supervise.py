@@ -282,6 +282,19 @@ async def test_mounts_by_sshfs_are_there_before_a_guest_is_ready_and_gone_before
     assert guest.table == [("/", "ext4")]
 
 
+async def test_mounts_by_sshfs_are_back_when_the_guest_is_after_a_while(agent: Agent) -> None:
+    guest = with_sshfs(agent, "/srv")
+    task = await agent.ready()
+    agent.transport.answers = False
+    agent.transport.lose()
+    await agent.until(lambda: any("Mounts wait for the ssh connection" in note for note in agent.log.notes))
+    agent.transport.answers = True
+    await agent.until(lambda: len(agent.folders.served) == 2 and guest.sessions("/mnt/srv"))
+    assert agent.state.phase == "running"
+    agent.stop.set()
+    assert await task == 0
+
+
 async def test_a_mount_that_fails_makes_a_guest_degraded(agent: Agent) -> None:
     guest = with_sshfs(agent, "/srv")
     guest.has_sshfs, guest.refusal = False, "sh: sshfs: not found"
