@@ -437,17 +437,26 @@ def test_no_guest_user_is_somebody_else_here(share: Share, uid: int) -> None:
         assert owner == share.owner if uid == GUEST_UID else owner >= FIRST_SUB_ID
 
 
-def test_set_id_programs_are_those_of_the_guests_user(share: Share) -> None:
-    """Which is what docs/mounts.md warns of: the bits are there on the host, and the owner is who shares."""
+@pytest.mark.parametrize("uid", [GUEST_UID, 0])
+def test_no_set_id_program_comes_of_a_guest(share: Share, uid: int) -> None:
+    """The group's bit is left to the guest's root alone, whose group is nobody's here."""
     found, made = share.client, share.world.inside("made")
-    node, _ = found.create(b"made", mode=0o755)
-    with contextlib.suppress(Refused):
-        found.setattr(node, Change(mode=0o4755))
-    assert os.stat(made).st_uid == share.owner
-    with found.as_user(0), contextlib.suppress(Refused):
-        found.setattr(node, Change(owner=(0, 0)))
-        found.setattr(node, Change(mode=0o4755))
-        assert os.stat(made).st_uid != 0
+    with found.as_user(uid):
+        node, handle = found.create(b"made", mode=0o755)
+        for attempt in (
+            lambda: found.setattr(node, Change(mode=0o4755)), lambda: found.setattr(node, Change(mode=0o6755)),
+            lambda: found.create(b"other", mode=0o4755), lambda: found.create(b"other", mode=0o2755),
+            lambda: found.mknod(b"other", stat.S_IFREG | 0o4755),
+        ):  # fmt: skip
+            with pytest.raises(Refused) as refused:
+                attempt()
+            assert refused.value.number == errno.EPERM
+        found.setattr(node, Change(mode=0o2755))
+        state = os.stat(made)
+        assert not state.st_mode & stat.S_ISGID or state.st_gid >= FIRST_SUB_ID
+        os.chmod(made, 0o6755)
+        found.write(node, handle, b"a program")
+        assert os.stat(made).st_mode & 0o6000 == 0, "what is written into is one no longer"
     os.unlink(made)
 
 
