@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -131,6 +132,11 @@ async def test_a_read_only_mount_is_one(world: World, transport: OpensshTranspor
         subprocess.run, ["touch", f"{mount.mount_point}/x"], capture_output=True, check=False
     )
     assert b"Read-only file system" in done.stderr
+    # a guest's root has its own ideas of what it mounted
+    remount = "import ctypes, sys; assert not ctypes.CDLL(None).mount(None, sys.argv[1].encode(), None, 32, None)"
+    await command(sys.executable, "-c", remount, mount.mount_point)
+    with pytest.raises(PermissionError):
+        await asyncio.to_thread(Path(f"{mount.mount_point}/x").touch)
     assert not os.path.exists(world.inside("x"))
 
 
