@@ -5,6 +5,7 @@ One Debian guest for each type, with several mounts. What the suite finds is com
 files `docs/mounts.md` is made of; LIMA_UPDATE_GOLDEN=1 writes them anew.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -251,10 +252,10 @@ def test_watchers_in_the_guest_hear_of_every_change_on_the_host(guest: Guest) ->
 
 @pytest.fixture
 def writer(guest: Guest) -> Iterator[Writer]:
-    writer = Writer(guest)
-    writer.start()
-    yield writer
-    os.unlink(f"{guest.folder}/write/records")
+    """To be started by tests that need it."""
+    yield Writer(guest)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{guest.folder}/write/records")
 
 
 def report(what: str, guest: Guest, told: Told) -> None:
@@ -273,6 +274,7 @@ def kill(pid: int) -> None:
 def test_a_writer_survives_the_host_agent(guest: Guest, writer: Writer) -> None:
     """It serves sshfs itself, so that those mounts are back with the next one; the others never notice."""
     serving = guest.servers()
+    writer.start()
     kill(guest.home.pid(NAME, "ha.pid"))
     guest.home.ok("start", NAME, timeout=COLD_S)
     writer.goes_on()
@@ -301,6 +303,7 @@ def test_a_mount_by_sshfs_is_back_soon(guest: Guest, writer: Writer, victim: str
     """With ssh goes a login as well, and all seven mounts, which are made one by one."""
     if guest.kind.type != "reverse-sshfs":
         pytest.skip("only mounts by sshfs hang on it")
+    writer.start()
     if victim == "sshfs":
         guest.sh("sudo pkill -9 -f '[s]shfs :.* /mnt/write '")
     else:
@@ -318,6 +321,7 @@ def test_a_mount_by_sshfs_is_back_soon(guest: Guest, writer: Writer, victim: str
 def test_a_virtiofsd_that_dies_is_told_within_five_seconds_and_a_restart_mends_it(guest: Guest, writer: Writer) -> None:
     if guest.kind.type != "virtiofs":
         pytest.skip("only mounts by virtiofs have a server of their own")
+    writer.start()
     victim = guest.servers()[served_at(guest, "/mnt/write")]
     kill(victim)
     record = wait_for(guest.degraded, seconds=BACK_S, what="list tells of it")
@@ -354,6 +358,7 @@ def moment(log: str, message: str) -> datetime:
 def test_a_machine_that_is_killed_keeps_what_it_acknowledged(guest: Guest, writer: Writer) -> None:
     if guest.kind.type != "9p":
         pytest.skip("one type is enough, and QEMU is what serves 9p")
+    writer.start()
     kill(guest.home.pid(NAME, "qemu.pid"))
     wait_for(lambda: guest.home.status(NAME) in ("Broken", "Stopped"), seconds=20, what="list tells of it")
     guest.home.ok("start", "--tty=false", NAME, timeout=COLD_S)
