@@ -57,7 +57,7 @@ sudo apt-get update -q >/dev/null
 apt-get download -q containerd runc >/dev/null
 for package in *.deb; do dpkg -x "$package" packages; done
 mkdir -p archive/bin archive/lib/systemd/system
-cp packages/usr/*bin/* archive/bin/
+for file in packages/usr/*bin/*; do cp "$file" archive/bin/; done
 sed 's|/usr/bin/containerd|/usr/local/bin/containerd|' packages/usr/lib/systemd/system/containerd.service \
     >archive/lib/systemd/system/containerd.service
 cat >archive/lib/systemd/system/buildkit.service <<'UNIT'

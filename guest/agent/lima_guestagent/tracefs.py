@@ -89,8 +89,12 @@ class TraceWakes:
         return is_on[0] and (is_on[1] or not os.path.exists(IF_INET6))
 
     def _define(self, probe: str) -> None:
-        with open(os.path.join(self._root, "kprobe_events"), "a") as file:
-            file.write(probe + "\n")
+        # by hand: Python's own "a" goes to the end of the file, which this one has not
+        descriptor = os.open(os.path.join(self._root, "kprobe_events"), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, probe.encode() + b"\n")
+        finally:
+            os.close(descriptor)
 
     def _switch_on(self, event: str, condition: str) -> bool:
         try:

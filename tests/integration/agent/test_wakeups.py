@@ -40,6 +40,7 @@ def instance(tmp_path) -> str:
     for event in (tracefs.STATES[0], tracefs.SYSCALL, *PROBES):
         os.makedirs(folder / "events" / event)
     os.mkfifo(folder / "trace_pipe")
+    (tmp_path / "kprobe_events").touch()
     return str(folder)
 
 
