@@ -132,14 +132,15 @@ class _Walk:
         if not isinstance(data, dict):
             return self._misfit(path, f"{kind_name(data)} was used where mapping is expected")
         values = {str(key): self.convert(value, shape.value_type, (*path, key)) for key, value in data.items()}
-        return {key: "" if value is _UNSET else value for key, value in values.items()}
+        empty = _empty(shape.value_type)
+        return {key: empty if value is _UNSET else value for key, value in values.items()}
 
     def _sequence(self, data: object, shape: inspect.VarTupleType, extra: Mapping[Any, Any], path: Path) -> Any:
         if Mark.SINGLE in extra and not isinstance(data, dict | list):
             data = [data]
         if not isinstance(data, list):
             return self._misfit(path, f"{kind_name(data)} was used where sequence is expected")
-        empty: Any = "" if isinstance(_core(shape.item_type)[0], inspect.StrType) else {}
+        empty = _empty(shape.item_type)
         items = [self.convert(item, shape.item_type, (*path, index)) for index, item in enumerate(data)]
         return [empty if item is _UNSET else item for item in items]
 
@@ -185,6 +186,11 @@ class _Walk:
             return self._misfit(path, f"invalid IP address: {text}")
         mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
         return str(mapped or address)
+
+
+def _empty(shape: inspect.Type) -> Any:
+    """What stands for null in a list or a map."""
+    return "" if isinstance(_core(shape)[0], inspect.StrType) else {}
 
 
 def _core(shape: inspect.Type) -> tuple[inspect.Type, Mapping[Any, Any]]:

@@ -62,6 +62,7 @@ def test_any_text_is_a_file_of_networks_or_refused(text: str) -> None:
 
 
 @given(ANY_VALUE | NASTY_TEMPLATES)
+@example({"networks": {"shared": None}})
 def test_any_value_is_a_template_or_misfits(value: object) -> None:
     for kind in (Template, NetworksFile):
         decoded = decode(value, kind)
