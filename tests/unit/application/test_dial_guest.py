@@ -60,6 +60,12 @@ async def company() -> Company:
     return company
 
 
+@pytest.fixture(autouse=True)
+def slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn ends for the reason that a test gives, not because this machine was busy for a second."""
+    monkeypatch.setattr(dial_guest, "OPENING_S", 60)
+
+
 async def turns() -> None:
     """Everybody who can goes on."""
     for _ in range(20):
