@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 READ = 1 << 18
 HIGH = 1 << 21
 """Bytes waiting to be written from which on the peer is not read any more: what it sends makes us answer."""
-LOOK_S = 1.0
-"""How often a port is looked at, should an event of it be missed: it has happened, and a host would wait for ever."""
+LOOK_S, ATTENDED_LOOK_S = 1.0, 5.0
+"""How often a port is looked at, without and with a host, should an event of it be missed: it has happened, and a host
+would wait for ever."""
 
 
 class Channel:
@@ -185,7 +186,7 @@ class SerialChannel(Channel):
         self._loop.call_soon(self._read_some)
 
     def _look_later(self) -> None:
-        self._look = self._loop.call_later(LOOK_S, self._look_again)
+        self._look = self._loop.call_later(ATTENDED_LOOK_S if self._has_host else LOOK_S, self._look_again)
 
     def _look_again(self) -> None:
         self._look_later()
