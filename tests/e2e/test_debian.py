@@ -5,6 +5,7 @@ after stop and an edit.
 """
 
 import itertools
+import contextlib
 import json
 import os
 import pathlib
@@ -219,6 +220,23 @@ def test_a_reboot_inside_comes_back_ready(debian: Home) -> None:
 
     wait_for(rebooted, seconds=180, what="the guest is back")
     wait_for(lambda: "errors" not in debian.record("default"), seconds=60, what="ready after the reboot")
+
+
+@pytest.mark.e2e_all
+def test_a_kernel_that_panics_boots_again(debian: Home) -> None:
+    before = guest(debian, "cat /proc/sys/kernel/random/boot_id")
+    debian.ok("shell", "default", "sudo", "sh", "-c", "(sleep 1; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 &")
+
+    def is_another() -> bool:
+        # connections to a kernel that is gone are nobody's for a while
+        with contextlib.suppress(AssertionError):
+            now = debian.limactl("shell", "default", "cat", "/proc/sys/kernel/random/boot_id", timeout=10)
+            return now.code == 0 and now.out.strip() != before
+        return False
+
+    wait_for(is_another, seconds=240, what="the guest is back")
+    wait_for(lambda: "errors" not in debian.record("default"), seconds=60, what="ready after the panic")
+    assert "Kernel panic" in debian.read("default", "serial.log")
 
 
 def test_stop_edit_start_grows_the_disk_and_repeats_no_first_boot(debian: Home) -> None:

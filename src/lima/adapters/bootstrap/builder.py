@@ -19,7 +19,7 @@ from lima.ports.events import EventSink
 from lima.ports.image_builder import BuiltImage
 from lima.ports.process_runner import ProcessRunner
 
-REVISION = 2
+REVISION = 3
 """Raised whenever the same recipe gives another image."""
 
 UNPACK_AND_WRITE = """\

@@ -157,11 +157,12 @@ def _sources(recipe: BootstrapRecipe, mirror: Mirror) -> str:
 
 
 def cmdline(recipe: BootstrapRecipe) -> str:
-    """What the kernel is told: quiet, and without what only costs time under emulation."""
+    """What the kernel is told: quiet, without what only costs time under emulation, and to boot again when it has come to
+    its end, which under emulation need not be its own fault (docs/decisions/0027)."""
     console = {Arch.AARCH64: "ttyAMA0", Arch.ARMV7L: "ttyAMA0", Arch.PPC64LE: "hvc0", Arch.S390X: "ttysclp0"}
     words = [
         "root=LABEL=rootfs", "rw", f"console={console.get(recipe.arch, 'ttyS0')}", "quiet", "loglevel=4",
-        "mitigations=off", "random.trust_cpu=1", "net.ifnames=0", "audit=0",
+        "mitigations=off", "random.trust_cpu=1", "net.ifnames=0", "audit=0", "panic=1",
     ]  # fmt: skip
     if recipe.arch is Arch.X86_64:
         # not `tsc=reliable`: on a busy host the kernel measures its clock wrong, up to a few times too fast, and only the
