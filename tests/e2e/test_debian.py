@@ -4,8 +4,8 @@ Boots Debian three times in all: the first for everything that only looks, the s
 after stop and an edit.
 """
 
-import itertools
 import contextlib
+import itertools
 import json
 import os
 import pathlib
