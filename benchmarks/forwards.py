@@ -1,10 +1,13 @@
-"""One TCP stream through a forwarded port, each of the two forwarders against bare `ssh -L` to the same guest."""
+"""Through a forwarded port: one TCP stream, each of the two forwarders against bare `ssh -L` to the same guest, and
+datagrams, which only the guest agent carries."""
 
+import contextlib
 import os
 import shlex
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 from benchmarks.guests import Bench
@@ -13,7 +16,9 @@ from benchmarks.measuring import Row, interleaved
 NAME = "default"
 PORT = 7000
 MIB = 24
-TURNS = 3
+TURNS = 5
+DATAGRAM = 1024
+UDP_S = 5
 SERVER = """
 import socket, threading
 
@@ -29,6 +34,15 @@ def serve(peer):
             peer.sendall(block)
     peer.close()
 
+def echo(bound):
+    while True:
+        data, peer = bound.recvfrom(65536)
+        bound.sendto(data, peer)
+
+datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+datagrams.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+datagrams.bind(("127.0.0.1", PORT))
+threading.Thread(target=echo, args=(datagrams,), daemon=True).start()
 listener = socket.create_server(("127.0.0.1", PORT))
 while True:
     threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
@@ -80,6 +94,29 @@ def rate(port: int, *, up: bool) -> float:
         return MIB / (time.perf_counter() - began)
 
 
+def lost_datagrams(port: int) -> tuple[int, int]:
+    """How many of so many do not come back, at 1 MiB/s each way for UDP_S seconds."""
+    count = UDP_S * (1 << 20) // DATAGRAM
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+        client.connect(("127.0.0.1", port))
+        client.settimeout(2)
+        came = threading.Thread(target=drain, args=(client, count, heard := set()))
+        came.start()
+        began = time.perf_counter()
+        for number in range(count):
+            client.send(number.to_bytes(4, "big") + bytes(DATAGRAM - 4))
+            time.sleep(max(0.0, began + UDP_S * (number + 1) / count - time.perf_counter()))
+        came.join()
+    return count - len(heard), count
+
+
+def drain(client: socket.socket, count: int, heard: set[bytes]) -> None:
+    with contextlib.suppress(TimeoutError):
+        while len(heard) < count:
+            heard.add(client.recv(65536)[:4])
+
+
 def rows() -> list[Row]:
     bench = Bench(NAME)
     ssh = ["ssh", "-F", bench.file("ssh.config")]
@@ -103,6 +140,10 @@ def rows() -> list[Row]:
                     f"{ours / plain:.2f} × ({ours:.1f} against {plain:.1f} MiB/s)", "≥ 0.8 × for the default",
                     ours / plain >= 0.8,
                 ))  # fmt: skip
+        lost, sent = lost_datagrams(PORT)
+        result.append(Row(
+            "datagrams there and back at 1 MiB/s: lost", f"{lost} of {sent}", "none", lost == 0,
+        ))  # fmt: skip
         for process in (bare, server):
             process.kill()
             process.wait()

@@ -70,10 +70,10 @@ class EchoPrograms:
     async def close(self) -> None:
         for close in self._running.values():
             close()
-        for writer in self._writers:
-            writer.transport.abort()
-        # transports close at the loop's next turns
-        for _ in range(5):
+        # a client that was accepted in this moment has its writer some turns later, and transports close at the next
+        for _ in range(20):
+            for writer in self._writers:
+                writer.transport.abort()
             await asyncio.sleep(0)
 
     async def _echo(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -184,9 +184,9 @@ class StandInWorld:
             end = await dial(first.protocol, first.guest_addr)
         except OSError as error:
             await context.abort(grpc.StatusCode.UNKNOWN, f"dial {first.protocol} {first.guest_addr}: {error.strerror}")
+        self._ends.append(end)
         if agreed:
             await context.send_initial_metadata((HALF_CLOSE,))
-        self._ends.append(end)
         writing = asyncio.ensure_future(self._pass_on(requests, end, agreed=agreed))
         try:
             while data := await end.read():

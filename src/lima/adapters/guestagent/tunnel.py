@@ -20,6 +20,7 @@ from lima.ports.guest_agent import GuestSocket
 HALF_CLOSE = ("lima-half-close", "1")
 OPEN_S = 10.0
 HEADERS_S = 5.0
+STATUS_S = 1.0
 PIECE = 64 << 10
 TunnelCall: TypeAlias = "grpc.aio.StreamStreamCall[bytes, bytes]"
 
@@ -70,12 +71,20 @@ class GrpcTunnel:
                 with self._translated():
                     await self._held.call.write(write_tunnel(self._number, self._target, piece))
             except GuestAgentError:
-                if not self._held.call.done():
+                if not await self._is_over():
                     raise
                 # the far end was faster: its status says whether that is an error
                 with self._translated():
                     await self._held.call.read()
                 return
+
+    async def _is_over(self) -> bool:
+        """Of a call that takes no more: its status may be a moment behind."""
+        with contextlib.suppress(TimeoutError, GuestAgentError):
+            async with asyncio.timeout(STATUS_S):
+                with self._translated():
+                    await self._held.call.code()
+        return self._held.call.done()
 
     async def end_sending(self) -> None:
         if not self._is_udp and not self._held.call.done() and await self._agent_passes_it_on():
