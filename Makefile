@@ -41,7 +41,7 @@ fmt: $(DEV_STAMP) ## format the code and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-e2e-all: $(DEV_STAMP) $(AGENT) ## every guest there is: other init, boot loaders, upstream's seeds and arguments (30 minutes)
+e2e-all: $(DEV_STAMP) $(AGENT) ## every guest there is: other init, boot loaders, upstream's seeds and arguments, mounts (an hour)
 	@scripts/test-requirements.sh $(RUN) all
 	$(RUN) -m pytest tests/e2e -m "e2e_all" -s
 

@@ -184,7 +184,10 @@ def test_kernel_events_are_on_while_somebody_watches(guest: Guest, client: Clien
     # in /sys/kernel/tracing/instances: another's tracing is not touched
     instance = "/sys/kernel/tracing/instances/lima-guestagent"
     events = client.events()
-    wait_for(lambda: guest.run(f"test -d {instance} && echo on || echo off") == "on", seconds=20, what="tracing is on")
+    probe = f"cat {instance}/events/lima_guestagent/inet_bind/enable 2>/dev/null || true"
+    wait_for(lambda: guest.run(probe) == "1", seconds=20, what="tracing is on")
+    # which ends emulated kernels when it is switched
+    assert guest.run(f"cat {instance}/events/syscalls/sys_exit_bind/enable") == "0"
     events.cancel()
     wait_for(
         lambda: guest.run(f"test -d {instance} && echo on || echo off") == "off", seconds=20, what="tracing is off"
