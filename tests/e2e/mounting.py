@@ -129,19 +129,20 @@ attempt("group", lambda: os.chmod(path, 0o2755))
 attempt("made so", lambda: os.close(os.open(path + "2", os.O_CREAT | os.O_WRONLY, 0o4755)))
 """
 WATCHER = """
-import ctypes, os, struct, sys
-# folder, how many paths of it: says when it watches, and when so many have had an attribute event
-libc, seen = ctypes.CDLL(None), set()
+import ctypes, os, select, struct, sys
+# folder, how many paths of it, how many seconds to wait for the next one: says when it watches, and how many have had an
+# attribute event
+libc, seen, sought = ctypes.CDLL(None), set(), int(sys.argv[2])
 descriptor = libc.inotify_init()
 assert libc.inotify_add_watch(descriptor, os.fsencode(sys.argv[1]), 4) > 0
 print("ready", flush=True)
-while len(seen) < int(sys.argv[2]):
+while len(seen) < sought and select.select([descriptor], [], [], float(sys.argv[3]))[0]:
     data, at = os.read(descriptor, 65536), 0
     while at < len(data):
         length = struct.unpack_from("iIII", data, at)[3]
         seen.add(data[at + 16 : at + 16 + length].rstrip(bytes(1)))
         at += 16 + length
-print("seen", flush=True)
+print("heard of", len(seen), flush=True)
 """
 WRITER = """
 import errno, os, sys, time

@@ -219,6 +219,10 @@ def mapped_memory(d):
         memory[4096:4100] = b"here"
         memory.flush()
     expect(get(d + "/f")[4096:4100] == b"here", "is not written back")
+
+
+@check
+def programs(d):
     put(d + "/program", get("/bin/true"))
     os.chmod(d + "/program", 0o755)
     expect(os.spawnv(os.P_WAIT, d + "/program", ["true"]) == 0, "runs no program")
@@ -275,6 +279,25 @@ def writers_in_the_guest(d):
         thread.join()
     lines = get(d + "/f").split(b"\n")[:-1]
     expect(len(lines) == 1500 and all(len(set(line)) == 1 for line in lines), "lose lines")
+
+
+@check
+def looked_at_while_appended(d):
+    """What a shell's `ls` or an editor does to a log that grows."""
+    over = threading.Event()
+
+    def look():
+        while not over.is_set():
+            os.stat(d + "/f")
+
+    open(d + "/f", "w").close()
+    looker = threading.Thread(target=look)
+    looker.start()
+    with open(d + "/f", "ab", buffering=0) as file:
+        file.writelines(b"%019d\n" % number for number in range(2000))
+    over.set()
+    looker.join()
+    expect(get(d + "/f") == b"".join(b"%019d\n" % number for number in range(2000)), "loses data")
 
 
 @check

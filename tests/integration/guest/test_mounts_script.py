@@ -106,7 +106,78 @@ def test_a_point_that_cannot_be_made_fails_alone(box: Sandbox) -> None:
     assert box.calls(of="mount") == ["mount -t 9p -o ro lima-b /mnt/b"]
 
 
+def test_mounts_that_the_host_makes_are_not_in_the_seed(box: Sandbox) -> None:
+    box.seed({"MOUNTS": 2, "MOUNTTYPE": "reverse-sshfs"})
+    box.write(f"{SEED}/mounts.fstab", "")
+    done = box.script(SCRIPT)
+    assert (done.code, done.out, box.calls(of="mount")) == (0, "", [])
+
+
 def test_without_mounts_it_is_not_run_at_all(box: Sandbox) -> None:
     seed(box)
     assert box.boot().code in (0, 1)
     assert box.calls(of="mount") == []
+
+
+# --- a cache that loses data -----------------------------------------------------------------------------------------
+
+BEHIND = "rw,trans=virtio,version=9p2000.L,msize=131072,cache=mmap,nofail"
+OUTER, INNER = f"lima-0a\t/mnt/a\t9p\t{BEHIND}", "lima-0b\t/mnt/a/b\t9p\tro,cache=fscache,nofail"
+# what the boot has mounted, as the kernel says it
+BOOTED = """
+case "$*" in
+*/proc/mounts) printf 'lima-0a /mnt/a 9p rw,relatime,{options} 0 0\\n' | /usr/bin/grep "$1" "$2" ;;
+*) exec /usr/bin/grep "$@" ;;
+esac
+"""
+
+
+def options(box: Sandbox) -> list[str]:
+    return [call.split()[4] for call in box.calls(of="mount")]
+
+
+@pytest.mark.parametrize(
+    ("release", "cache"),
+    [
+        ("6.12.117+deb13-amd64", "none"), ("6.4.0", "none"), ("6.4-rc1", "none"), ("7.0.1", "none"), ("10.1", "none"),
+        ("6.3.13", "mmap"), ("6.1.0-40-amd64", "mmap"), ("5.15.0", "mmap"), ("4.18.0-553.el8", "mmap"),
+    ],
+)  # fmt: skip
+def test_a_kernel_that_would_lose_data_gets_no_cache(box: Sandbox, release: str, cache: str) -> None:
+    box.stand_in("uname", f"echo {release}")
+    seed(box, OUTER, INNER, "lima-0c\t/mnt/c\t9p\trw,cache=0x5,nofail", "lima-0d\t/mnt/d\t9p\trw,cache=loose,nofail")
+    done = box.script(SCRIPT)
+    assert (done.code, done.out) == (0, "")
+    assert [words.rpartition("cache=")[2] for words in options(box)] == [cache, "fscache", "0x5", "loose"]
+
+
+def test_what_the_boot_has_mounted_with_such_a_cache_is_mounted_without(box: Sandbox) -> None:
+    """By cloud-init, or by the first-boot unit: from fstab, whose next boot does better."""
+    box.stand_in("uname", "echo 6.12.1")
+    box.stand_in("grep", BOOTED.format(options="cache=0x5"))
+    box.stand_in("umount", '/usr/bin/umount "$@"')
+    box.write(
+        "etc/fstab", f"/dev/vda1 / ext4 defaults 0 1\n{OUTER}\t0\t0\n{INNER}\t0\t0\nother\t/x\t9p\t{BEHIND}\t0\t0\n"
+    )
+    seed(box, OUTER, INNER)
+    mounted = "mkdir -p /mnt/a && /usr/bin/mount --bind /share /mnt/a && mkdir -p /mnt/a/b && /usr/bin/mount --bind /share /mnt/a/b"
+    done = box.run(
+        "/bin/sh", "-c", f"{mounted} && /{SEED}/{SCRIPT} && cat /mnt/a/b/precious/file", LIMA_CIDATA_MNT=f"/{SEED}"
+    )
+    assert (done.code, done.out) == (0, "the host's")
+    assert box.calls(of="umount") == ["umount /mnt/a/b", "umount /mnt/a"]
+    assert [words.rpartition("cache=")[2] for words in options(box)] == ["none", "fscache"]
+    assert box.read("etc/fstab") == (
+        f"/dev/vda1 / ext4 defaults 0 1\n{OUTER.replace('mmap', 'none')}\t0\t0\n{INNER}\t0\t0\nother\t/x\t9p\t{BEHIND}\t0\t0\n"
+    )
+
+
+def test_what_is_mounted_as_it_should_be_stays(box: Sandbox) -> None:
+    box.stand_in("uname", "echo 6.12.1")
+    box.stand_in("grep", BOOTED.format(options="access=client"))
+    box.stand_in("umount", '/usr/bin/umount "$@"')
+    seed(box, OUTER)
+    mounted = "mkdir -p /mnt/a && /usr/bin/mount --bind /share /mnt/a"
+    done = box.run("/bin/sh", "-c", f"{mounted} && /{SEED}/{SCRIPT}", LIMA_CIDATA_MNT=f"/{SEED}")
+    assert (done.code, done.out) == (0, "")
+    assert box.calls(of="umount") == box.calls(of="mount") == []

@@ -65,20 +65,47 @@ async def test_a_file_gets_its_times_wherever_it_is_mounted_writable(world: Worl
     assert world.watch.watched == []
 
 
-async def test_nothing_is_watched_before_an_agent_is_there_and_after_it_left(world: World) -> None:
+async def test_what_changes_before_an_agent_is_there_is_told_to_it(world: World) -> None:
+    """A guest may be ready, and have watchers, a moment before its agent is heard."""
     task = world.start()
-    await asyncio.sleep(0.01)
-    assert world.watch.watched == []
+    await until(lambda: bool(world.watch.watched))
+    world.watch.change("/srv", "a/file", mtime_ns=5)
+    world.watch.change("/srv", "", mtime_ns=6)
+    world.watch.change("/srv", "a/file", mtime_ns=7)
     await world.connect()
+    await until(lambda: world.agent.files["/mnt"] == 6)
+    assert world.agent.files["/mnt/a/file"] == 7
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert world.watch.watched == []
+
+
+async def test_what_changes_while_the_agent_is_away_is_told_to_the_next(world: World) -> None:
+    await world.connect()
+    task = world.start()
     await until(lambda: bool(world.watch.watched))
     await world.agent.close()
     world.state.agent_left()
+    world.watch.change("/srv", "", mtime_ns=3)  # the stream is lost with this one
+    await until(lambda: any("not told for now" in note for note in world.log.notes))
     world.watch.change("/srv", "a/file", mtime_ns=5)
-    await until(lambda: not world.watch.watched)
     await world.connect()
+    await until(lambda: world.agent.files["/mnt/a/file"] == 5)
+    assert world.watch.watched == [("/srv",)], "the folders are watched all the time"
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_more_than_fits_waits_and_is_told_in_the_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lima.application.tell_changes.MOST_UNTOLD", 3)
+    task = world.start()
     await until(lambda: bool(world.watch.watched))
-    world.watch.change("/srv", "a/file", mtime_ns=7)
-    await until(lambda: world.agent.files["/mnt/a/file"] == 7)
+    world.agent.files = {f"{point}/{number}": 0 for point in ("/mnt", "/again") for number in range(10)}
+    for number in range(10):
+        world.watch.change("/srv", str(number), mtime_ns=number + 1)
+    await world.connect()
+    await until(lambda: all(world.agent.files.values()))
+    assert all(ns == int(path.rpartition("/")[2]) + 1 for path, ns in world.agent.files.items())
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
