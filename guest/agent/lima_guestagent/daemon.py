@@ -12,7 +12,7 @@ from .limits import descriptors, shares
 from .listeners import MAX_CONNECTIONS, SOCKET_PATH, ListenError, serial_channel, unix_listener, vsock_listener
 from .monitor import PortState
 from .netlink import rule_changes, udp_ends
-from .pins import Pinning
+from .pinning import Pinning
 from .published import PublishedPorts
 from .service import handlers
 from .tracefs import TraceWakes

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import asyncio
 
     from .monitor import PortState
-    from .pins import FolderPins, Pinning
+    from .pinning import Pinning
+    from .pins import FolderPins
     from .rpc import Call
     from .sockets import Port
     from .watch import PortWatch

@@ -9,7 +9,7 @@ import time
 import pytest
 from lima_guestagent import messages
 from lima_guestagent.monitor import PortState
-from lima_guestagent.pins import Pinning
+from lima_guestagent.pinning import Pinning
 from lima_guestagent.rpc import RpcError
 from lima_guestagent.service import Service
 from lima_guestagent.sockets import Port
