@@ -160,7 +160,7 @@ class FolderPins:
             return
         gone = {_join(path, name) for name in pin.below.difference(inodes)}
         found = [(name, _join(path, name)) for name in sorted(inodes)]
-        fresh = [place for _, place in found if not self._is_known(place)]
+        fresh = [place for _, place in found if place not in self._held and place not in self._ahead]
         if fresh and len(fresh) <= self._room:
             # one that was renamed is held by its new name before it is let go by its old one
             self._gone |= gone
@@ -184,9 +184,6 @@ class FolderPins:
             if pin is not None:
                 paths += [_join(path, name) for name in pin.below]
                 os.close(pin.descriptor)
-
-    def _is_known(self, path: bytes) -> bool:
-        return path in self._held or path in self._ahead or path in self._roots
 
     @property
     def _room(self) -> int:
