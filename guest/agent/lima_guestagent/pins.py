@@ -54,6 +54,7 @@ class FolderPins:
         self._most = most
         self._held = {}
         self._ahead = OrderedDict.fromkeys(sorted(self._roots))
+        self._again = set()
         self._gone = set()
         self._has_complained = False
 
@@ -64,12 +65,12 @@ class FolderPins:
     @property
     def has_more(self) -> bool:
         """Whether there is another step to take."""
-        return bool(self._ahead or self._gone)
+        return bool(self._again or self._ahead or self._gone)
 
     def step(self) -> bool:
-        """Look at one folder, the upper ones first; whether there is more to do."""
-        if self._ahead:
-            path, _ = self._ahead.popitem(last=False)
+        """Look at one folder: one that the host told of, else the upper ones first. Whether there is more to do."""
+        if self._again or self._ahead:
+            path = self._again.pop() if self._again else self._ahead.popitem(last=False)[0]
             if self._hold(path):
                 self._look(path)
         elif self._gone:
@@ -91,11 +92,13 @@ class FolderPins:
             self._release(place)
             raise
         if is_held:
-            self._look(place)
+            # not now: it may have a hundred thousand files, and be told of ten times a second
+            self._again.add(place)
 
     def close(self) -> None:
         """Let go of everything, for good."""
         self._roots = frozenset()
+        self._again.clear()
         self._ahead.clear()
         self._gone.clear()
         for pin in self._held.values():
@@ -160,6 +163,7 @@ class FolderPins:
             return
         gone = {_join(path, name) for name in pin.below.difference(inodes)}
         found = [(name, _join(path, name)) for name in sorted(inodes)]
+        self._gone.difference_update(place for _, place in found)
         fresh = [place for _, place in found if place not in self._held and place not in self._ahead]
         if fresh and len(fresh) <= self._room:
             # one that was renamed is held by its new name before it is let go by its old one
@@ -169,8 +173,10 @@ class FolderPins:
                 self._release(place)
         if len(fresh) > self._room:
             self._complain()
-        replaced = [place for name, place in found if name in pin.below and self._held[place].inode != inodes[name]]
-        self._ahead.update(dict.fromkeys(fresh[: self._room] + replaced))
+        self._ahead.update(dict.fromkeys(fresh[: self._room]))
+        self._again.update(
+            place for name, place in found if name in pin.below and self._held[place].inode != inodes[name]
+        )
 
     def _release(self, path: bytes) -> None:
         """Let go of a folder and of all below."""

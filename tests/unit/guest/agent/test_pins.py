@@ -178,7 +178,7 @@ def test_a_mount_in_another_is_held_with_it(tmp_path) -> None:
         assert names(folders, root) == {".", "a", "a/inner", "a/inner/x", "b"}
         with folders.told_of(str(root / "a")):
             pass
-        assert not folders.has_more
+        assert not folders.step()
 
 
 def test_folders_that_vanish_before_their_turn_are_skipped(tmp_path) -> None:
@@ -280,6 +280,28 @@ def test_a_folder_that_is_renamed_is_held_all_the_time(tmp_path) -> None:
             folders.step()
         assert names(folders, root) == {".", "z", "z/b"}
         assert is_held(root / "z/b")
+
+
+def test_a_folder_that_comes_back_before_it_was_let_go_is_kept(tmp_path) -> None:
+    root = tree(tmp_path, "a/b")
+    with holding(root) as folders:
+        (root / "a").rename(root / "z")
+        with folders.told_of(str(root)):
+            pass
+        folders.step()
+        (root / "z").rename(root / "a")
+        tell(folders, root)
+        assert names(folders, root) == {".", "a", "a/b"}
+        assert is_held(root / "a/b")
+
+
+def test_a_folder_that_is_told_of_often_is_looked_at_once(tmp_path) -> None:
+    with holding(tree(tmp_path, "a")) as folders:
+        for _ in range(10):
+            with folders.told_of(str(tmp_path / "a")):
+                pass
+        assert folders.has_more
+        assert not folders.step()
 
 
 def test_a_mount_point_may_be_told_of_by_way_of_a_link(tmp_path) -> None:
