@@ -8,10 +8,11 @@ import signal
 from . import log
 from .grpc_server import Connection
 from .kubernetes import KubernetesPorts
-from .limits import OWN, descriptors
+from .limits import descriptors, shares
 from .listeners import MAX_CONNECTIONS, SOCKET_PATH, ListenError, serial_channel, unix_listener, vsock_listener
 from .monitor import PortState
 from .netlink import rule_changes, udp_ends
+from .pinning import Pinning
 from .published import PublishedPorts
 from .service import handlers
 from .tracefs import TraceWakes
@@ -33,6 +34,7 @@ class Daemon:
     Args:
         options: runtime_dir, tick_s, vsock_port, virtio_port, socket_owner (cli.py).
         most_tunnels: at once.
+        most_pins: folders that are held at once.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Daemon:
         socket_path: str = SOCKET_PATH,
         *,
         most_tunnels: int,
+        most_pins: int,
     ) -> None:
         self._loop = loop
         self._options = options
@@ -57,7 +60,8 @@ class Daemon:
         )
         self._rules = rule_changes(loop, self._published.changed)
         state, worker = PortState(options.runtime_dir), Worker(loop)
-        self._handlers = handlers(loop, self._ports, state, worker, most_tunnels=most_tunnels)
+        pinning = Pinning(loop, worker, most=most_pins)
+        self._handlers = handlers(loop, self._ports, state, worker, pinning, most_tunnels=most_tunnels)
 
     async def run(self) -> None:
         """Serve until `stop`. Raises: ListenError."""
@@ -134,12 +138,13 @@ class Daemon:
 def run(options: "Options") -> int:
     """The daemon's exit code."""
     os.makedirs(options.runtime_dir, mode=0o755, exist_ok=True)
-    most_tunnels = max(1, descriptors() - OWN)
+    most_tunnels, most_pins = shares(descriptors())
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     log.info("event tick: %s" % options.tick)
     try:
-        daemon = Daemon(loop, options, options.socket_path or SOCKET_PATH, most_tunnels=most_tunnels)
+        path = options.socket_path or SOCKET_PATH
+        daemon = Daemon(loop, options, path, most_tunnels=most_tunnels, most_pins=most_pins)
         loop.run_until_complete(daemon.run())
     except ListenError as error:
         log.fatal(str(error))

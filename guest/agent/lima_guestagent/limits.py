@@ -1,9 +1,11 @@
-"""How many descriptors this process has. Each tunnel is one, and the agent needs some for itself."""
+"""How many descriptors this process has, and for what. Each tunnel is one, so is each folder that is held (pins.py), and the
+agent needs some for itself."""
 
 import contextlib
 import resource
 
-DESCRIPTORS = 1 << 13
+PINS = 1 << 12
+DESCRIPTORS = (1 << 13) + PINS
 OWN = 64
 """Left to the agent when tunnels have all the rest: to list ports, to read rules, to let hosts in."""
 
@@ -19,3 +21,9 @@ def descriptors() -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         return wanted
     return soft
+
+
+def shares(count: int) -> "tuple[int, int]":
+    """How many of `count` descriptors are for tunnels, and how many for folders."""
+    pins = min(PINS, count // 3)
+    return max(1, count - OWN - pins), pins

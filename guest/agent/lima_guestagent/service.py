@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import asyncio
 
     from .monitor import PortState
+    from .pinning import Pinning
+    from .pins import FolderPins
     from .rpc import Call
     from .sockets import Port
     from .watch import PortWatch
@@ -26,10 +28,16 @@ DRIFT_MS = 100
 
 
 def handlers(
-    loop: "asyncio.AbstractEventLoop", ports: "PortWatch", state: "PortState", worker: "Worker", *, most_tunnels: int
+    loop: "asyncio.AbstractEventLoop",
+    ports: "PortWatch",
+    state: "PortState",
+    worker: "Worker",
+    pinning: "Pinning",
+    *,
+    most_tunnels: int,
 ) -> "dict":
     """Path → coroutine function of a Call."""
-    service = Service(ports, state, worker)
+    service = Service(ports, state, worker, pinning)
     return {
         "/GuestService/GetInfo": service.get_info,
         "/GuestService/GetEvents": service.get_events,
@@ -42,10 +50,11 @@ def handlers(
 class Service:
     """Everything but tunnels."""
 
-    def __init__(self, ports: "PortWatch", state: "PortState", worker: "Worker") -> None:
+    def __init__(self, ports: "PortWatch", state: "PortState", worker: "Worker", pinning: "Pinning") -> None:
         self._ports = ports
         self._state = state
         self._worker = worker
+        self._pinning = pinning
 
     async def get_info(self, call: "Call") -> bytes:
         await _only(call, Empty)
@@ -89,14 +98,19 @@ class Service:
 
     async def post_inotify(self, call: "Call") -> bytes:
         """Set the times of files that changed on the host, so that watchers in the guest see it."""
-        while True:
-            raw = await call.receive()
-            if raw is None:
-                return Empty().encode()
-            message = _decode(Inotify, raw)
-            error = await self._worker.run(_touch, message)
-            if error:
-                log.warning(error)
+        folders = self._pinning.begin()
+        try:
+            while True:
+                raw = await call.receive()
+                if raw is None:
+                    return Empty().encode()
+                message = _decode(Inotify, raw)
+                error = await self._worker.run(_touch, message, folders)
+                if error:
+                    log.warning(error)
+                self._pinning.go_on()
+        finally:
+            await self._pinning.end()
 
     async def sync_time(self, call: "Call") -> bytes:
         """Set the clock to the host's, if they are too far apart."""
@@ -121,16 +135,17 @@ class Service:
         return response.encode()
 
 
-def _touch(message: Inotify) -> str:
+def _touch(message: Inotify, folders: "FolderPins") -> str:
     """Returns what went wrong, for the log."""
     path = message.mount_path
     try:
         if not path.startswith("/"):
             return "inotify: %r is no absolute path" % path[:200]
-        if message.time is None:
-            os.utime(path)  # now
-        else:
-            os.utime(path, ns=(message.time.ns, message.time.ns))
+        with folders.told_of(path):
+            if message.time is None:
+                os.utime(path)  # now
+            else:
+                os.utime(path, ns=(message.time.ns, message.time.ns))
     except FileNotFoundError:
         return ""  # gone again
     except (OSError, ValueError, OverflowError) as error:

@@ -6,7 +6,7 @@ import resource
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from lima_guestagent.limits import OWN
+from lima_guestagent.limits import shares
 from tests.agent_process import AgentProcess, agent
 
 from lima.adapters.guestagent.client import GrpcGuestAgent
@@ -77,7 +77,7 @@ async def test_many_tunnels_of_an_agent_that_was_given_few_descriptors_at_first(
 
 
 async def test_one_tunnel_too_many_is_told_so_and_costs_the_others_nothing() -> None:
-    most = FEW - OWN
+    most, _ = shares(FEW)
     with agent(limits=f"ulimit -n {FEW}") as process:
         async with program() as port, connected(process) as link:
             changes = link.changes()

@@ -32,7 +32,7 @@ class Port(daemon.Daemon):
         read_fd = os.open(to_guest, os.O_RDONLY | os.O_NONBLOCK)
         write_fd = os.open(from_guest, os.O_RDWR | os.O_NONBLOCK)
         self.serve(channel.SerialChannel(self._loop, read_fd, write_fd), endless=True)
-loop.run_until_complete(Port(loop, options, most_tunnels=100).run())
+loop.run_until_complete(Port(loop, options, most_tunnels=100, most_pins=100).run())
 """
 
 

@@ -9,6 +9,7 @@ import time
 import pytest
 from lima_guestagent import messages
 from lima_guestagent.monitor import PortState
+from lima_guestagent.pinning import Pinning
 from lima_guestagent.rpc import RpcError
 from lima_guestagent.service import Service
 from lima_guestagent.sockets import Port
@@ -80,7 +81,8 @@ class FixedPorts(PortWatch):
 
 
 def service(ports: PortWatch | None = None, folder: str = "/nowhere") -> Service:
-    return Service(ports, PortState(folder), InPlace())
+    worker = InPlace()
+    return Service(ports, PortState(folder), worker, Pinning(asyncio.get_running_loop(), worker, most=9, mounts=list))
 
 
 def as_ports(found: list[messages.IPPort]) -> set[Port]:
