@@ -368,7 +368,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
     [
         b"GET / HTTP/1.1\r\n\r\n",
         os.urandom(1 << 16),
-        PREFACE + os.urandom(1 << 16),
+        PREFACE + hashlib.sha512(b"garbage").digest() * 1024,
         PREFACE + b"\xff\xff\xff\0\0\0\0\0\1",
         PREFACE + b"\0\0\5\4\0\0\0\0\0hello",
         PREFACE
