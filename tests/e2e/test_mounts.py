@@ -250,6 +250,8 @@ def test_watchers_in_the_guest_hear_of_every_change_on_the_host(guest: Guest) ->
         print(f"\n{guest.kind.type}: {FILES} files, {what}: the last event {seconds:.1f} s after the last change")
         assert seconds < ARRIVES_S
     os.rmdir(here)
+    made = f"mkdir '{there}' 2>/dev/null && rmdir '{there}' && echo made; true"
+    wait_for(lambda: guest.sh(made) == "made", seconds=guest.kind.seen_within_s, what="the folder can be made again")
 
 
 # --- a writer, and what is killed under it ---------------------------------------------------------------------------

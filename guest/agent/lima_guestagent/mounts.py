@@ -1,6 +1,12 @@
 """The mounts whose folders the kernel forgets while nobody has them open."""
 
 import re
+import select
+
+TYPE_CHECKING = False  # the module of that name costs start time
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
 
 PATH = "/proc/self/mounts"
 CACHES_METADATA = 0x2 | 0x8
@@ -15,6 +21,31 @@ def forgetful_mounts(path: str = PATH) -> "list[bytes]":
             return forgetful(file.read())
     except OSError:
         return []
+
+
+class MountWatch:
+    """Calls back whenever something is mounted or unmounted. The kernel says so as urgent data of its list, which event loops
+    do not wait for: an epoll of our own does, and is itself readable then.
+
+    Raises: OSError, where there is no list.
+    """
+
+    def __init__(self, loop: "asyncio.AbstractEventLoop", changed: "Callable[[], None]", path: str = PATH) -> None:
+        self._loop = loop
+        self._changed = changed
+        self._list = open(path, "rb")  # noqa: SIM115
+        self._poll = select.epoll()
+        self._poll.register(self._list.fileno(), select.EPOLLPRI)
+        loop.add_reader(self._poll.fileno(), self._look)
+
+    def _look(self) -> None:
+        self._poll.poll(0)  # nothing any more: the loop's own question took note of it
+        self._changed()
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._poll.fileno())
+        self._poll.close()
+        self._list.close()
 
 
 def forgetful(text: bytes) -> "list[bytes]":

@@ -77,6 +77,14 @@ class FolderPins:
             self._release(self._gone.pop())
         return self.has_more
 
+    def mounted(self, roots: "Iterable[bytes]") -> None:
+        """These are the mount points by now. One that was mounted anew is another folder at the same path."""
+        roots = frozenset(roots)
+        for root in self._roots - roots:
+            self._release(root)
+        self._roots = roots
+        self._ahead.update(dict.fromkeys(sorted(roots)))
+
     @contextlib.contextmanager
     def told_of(self, path: str) -> "Iterator[None]":
         """Around the touch of a path that changed on the host."""

@@ -39,7 +39,8 @@ unmount_lossy() {
 	grep -e "$tags" /proc/mounts | grep -q 'cache=\(mmap\|0x5\)' || return 0
 	while read -r _ where _; do
 		point=$(plain "$where")
-		! mountpoint -q "$point" || umount "$point"
+		# the agent may have it open already
+		! mountpoint -q "$point" || umount "$point" 2>/dev/null || umount -l "$point"
 	done <<EOF
 $(sed '1!G;h;$!d' "$seed")
 EOF

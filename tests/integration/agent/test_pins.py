@@ -3,11 +3,13 @@
 import contextlib
 import os
 import queue
+import subprocess
 import tempfile
 
 import grpc
 import pytest
 from tests.agent_process import AGENT, AgentProcess, Client, interpreters, until, wire
+from tests.integration.guest.conftest import NAMESPACE
 
 DAEMON = """
 import functools, os, sys
@@ -79,3 +81,35 @@ def test_folders_are_held_from_the_beginning_of_the_stream_to_its_end(python: st
             assert "Traceback" not in agent.log()
         finally:
             agent.kill()
+
+
+WATCH = """
+import asyncio, os, subprocess, sys
+sys.path.insert(0, sys.argv[1])
+from lima_guestagent.mounts import MountWatch
+
+folder, seen = sys.argv[2], []
+loop = asyncio.new_event_loop()
+watch = MountWatch(loop, lambda: seen.append(1))
+
+def settled():
+    loop.run_until_complete(asyncio.sleep(0.2))
+    count, seen[:] = len(seen), []
+    return count
+
+print("idle", settled())
+for words in (["mount", "-t", "tmpfs", "x", folder], ["umount", folder]):
+    subprocess.check_call(words)
+    print(words[0], min(settled(), 1))
+print("idle", settled())
+watch.close()
+subprocess.check_call(["mount", "-t", "tmpfs", "x", folder])
+print("closed", settled())
+"""
+
+
+@pytest.mark.parametrize("python", interpreters(), ids=lambda path: path)
+def test_each_mount_is_told_and_nothing_else(python: str, tmp_path) -> None:
+    words = [*NAMESPACE, python, "-IS", "-c", WATCH, AGENT, str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.splitlines() == ["idle 0", "mount 1", "umount 1", "idle 0", "closed 0"], done.stderr

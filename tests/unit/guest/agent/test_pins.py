@@ -378,14 +378,32 @@ async def until(condition) -> None:
             await asyncio.sleep(0)
 
 
-def serving(worker: Turns, mounts) -> service.Service:
-    pinning = Pinning(asyncio.get_running_loop(), worker, most=100, mounts=mounts)
+class Mounts:
+    """The list of mounts, and who watches it."""
+
+    def __init__(self, *roots: Path) -> None:
+        self.roots, self.read, self.changed = list(roots), 0, None
+
+    def __call__(self) -> list[bytes]:
+        self.read += 1
+        return [os.fsencode(root) for root in self.roots]
+
+    def watch(self, loop, changed) -> "Mounts":
+        self.changed = changed
+        return self
+
+    def close(self) -> None:
+        self.changed = None
+
+
+def serving(worker: Turns, mounts: Mounts) -> service.Service:
+    pinning = Pinning(asyncio.get_running_loop(), worker, most=100, mounts=mounts, watch=mounts.watch)
     return service.Service(None, None, worker, pinning)
 
 
 async def test_folders_are_held_as_long_as_a_host_tells(tmp_path) -> None:
     root, worker, (first, second) = tree(tmp_path, "a/b"), Turns(), (Host(), Host())
-    agent = serving(worker, lambda: [os.fsencode(root)])
+    agent = serving(worker, Mounts(root))
     calls = [asyncio.ensure_future(agent.post_inotify(host)) for host in (first, second)]
     await until(lambda: is_held(root / "a/b"))
     (root / "new/er").mkdir(parents=True)
@@ -409,7 +427,7 @@ async def test_folders_are_held_as_long_as_a_host_tells(tmp_path) -> None:
 
 async def test_touches_take_their_turn_during_a_long_walk_and_its_end_ends_it(tmp_path) -> None:
     root, worker, host = tree(tmp_path, *(f"{number}" for number in range(50))), Turns(), Host()
-    call = asyncio.ensure_future(serving(worker, lambda: [os.fsencode(root)]).post_inotify(host))
+    call = asyncio.ensure_future(serving(worker, Mounts(root)).post_inotify(host))
     await until(lambda: len(worker.done) == 3)
     (root / "file").touch()
     host.tell(root / "file")
@@ -423,14 +441,50 @@ async def test_touches_take_their_turn_during_a_long_walk_and_its_end_ends_it(tm
 
 
 async def test_a_host_costs_nothing_where_no_mount_needs_it(tmp_path) -> None:
-    worker, host, asked = Turns(), Host(), []
-    call = asyncio.ensure_future(serving(worker, lambda: asked.append(1) or []).post_inotify(host))
+    worker, host, mounts = Turns(), Host(), Mounts()
+    call = asyncio.ensure_future(serving(worker, mounts).post_inotify(host))
     host.tell(tree(tmp_path, "a"))
     host.tell(tmp_path / "a")
     host.says.put_nowait(None)
     await call
     assert worker.done == ["_touch", "_touch"]
-    assert asked == [1]
+    assert mounts.read == 1
+
+
+async def test_what_is_mounted_later_is_held_and_what_is_unmounted_is_let_go(tmp_path) -> None:
+    """A boot mounts while the agent runs: what cloud-init would not, or what has another cache than it should."""
+    for name in ("one/a", "two/b"):
+        (tmp_path / name).mkdir(parents=True)
+    mounts, host = Mounts(tmp_path / "one"), Host()
+    call = asyncio.ensure_future(serving(Turns(), mounts).post_inotify(host))
+    await until(lambda: is_held(tmp_path / "one/a"))
+    mounts.roots = [tmp_path / "two"]
+    mounts.changed()
+    await until(lambda: is_held(tmp_path / "two/b"))
+    assert not is_held(tmp_path / "one")
+    assert not is_held(tmp_path / "one/a")
+    # mounted anew: another folder at the same path
+    (tmp_path / "two").rename(tmp_path / "before")
+    (tmp_path / "two/c").mkdir(parents=True)
+    mounts.changed()
+    await until(lambda: is_held(tmp_path / "two/c"))
+    assert not is_held(tmp_path / "before/b")
+    host.says.put_nowait(None)
+    await call
+    assert mounts.changed is None
+    assert not is_held(tmp_path / "two")
+
+
+async def test_a_machine_that_does_not_tell_of_mounts_holds_those_it_began_with(tmp_path, capsys) -> None:
+    root, host = tree(tmp_path, "a"), Host()
+    mounts = Mounts(root)
+    mounts.watch = lambda *_: open("/nowhere")  # noqa: SIM115
+    call = asyncio.ensure_future(serving(Turns(), mounts).post_inotify(host))
+    await until(lambda: is_held(root / "a"))
+    assert "mounts that come later are not held" in capsys.readouterr().err
+    host.says.put_nowait(None)
+    await call
+    assert not is_held(root)
 
 
 async def test_no_failure_of_a_walk_ends_the_call(tmp_path, capsys, monkeypatch) -> None:
@@ -440,7 +494,7 @@ async def test_no_failure_of_a_walk_ends_the_call(tmp_path, capsys, monkeypatch)
         raise RuntimeError("unheard of")
 
     monkeypatch.setattr(os, "scandir", fail)
-    call = asyncio.ensure_future(serving(Turns(), lambda: [os.fsencode(root)]).post_inotify(host))
+    call = asyncio.ensure_future(serving(Turns(), Mounts(root)).post_inotify(host))
     await until(lambda: "unheard of" in capsys.readouterr().err)
     assert not call.done()
     host.says.put_nowait(None)
