@@ -152,9 +152,8 @@ def ninep(guest: Guest) -> Iterator[None]:
     guest.start(
         "-virtfs", f"local,mount_tag={TAG},path={guest.folder}/by-hand,security_model=mapped-xattr,multidevs=remap"
     )
-    options = (
-        "trans=virtio,version=9p2000.L,msize=131072,cache=none"  # what ours are in a guest with Linux 6.4 or later
-    )
+    # as ours are in a guest with Linux 6.4 or later
+    options = "trans=virtio,version=9p2000.L,msize=131072,cache=none"
     guest.sh(f"sudo mount -t 9p -o {options} {TAG} {BY_HAND}")
     yield
 

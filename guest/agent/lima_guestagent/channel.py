@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 READ = 1 << 18
 HIGH = 1 << 21
 """Bytes waiting to be written from which on the peer is not read any more: what it sends makes us answer."""
+SETTLE_S = 0.5
+"""A port that has just given bytes and says that no host is there may be behind: the kernel hears of bytes and of hosts on two
+ways, and may hand out the first bytes of a host before it knows of it, or tell of the last one's end after them."""
 LOOK_S, ATTENDED_LOOK_S = 1.0, 5.0
 """How often a port is looked at, without and with a host, should an event of it be missed: it has happened, and a host
 would wait for ever."""
@@ -141,9 +144,9 @@ class Channel:
 class SerialChannel(Channel):
     """A virtio-serial port: opened once for life, hosts come and go behind it.
 
-    Reading nothing means that no host is there. `on_end` is called whenever one went away, and the next one's bytes
-    come through the same channel. While nobody is there, an edge-triggered epoll waits: a level-triggered one would
-    report the missing host without end.
+    Reading nothing means that no host is there, or that there was none a moment ago. `on_end` is called whenever one went
+    away, and the next one's bytes come through the same channel. While nobody is there, an edge-triggered epoll waits: a
+    level-triggered one would report the missing host without end.
     """
 
     BURST = 64  # reads at a time: the kernel gives out a page each
@@ -153,7 +156,8 @@ class SerialChannel(Channel):
         self._epoll = select.epoll()
         self._epoll.register(read_fd, select.EPOLLIN | select.EPOLLET)
         self._has_host = False
-        self._look = None
+        self._heard = 0.0
+        self._look = self._settling = None
 
     def start(self) -> None:
         super().start()
@@ -164,8 +168,9 @@ class SerialChannel(Channel):
             super().write(data)
 
     def _close_descriptors(self) -> None:
-        if self._look is not None:
-            self._look.cancel()
+        for timer in (self._look, self._settling):
+            if timer is not None:
+                timer.cancel()
         self._epoll.close()
         super()._close_descriptors()
 
@@ -210,16 +215,30 @@ class SerialChannel(Channel):
                 break
             pieces.append(data)
         if pieces:
-            self._has_host = True
+            self._has_host, self._heard = True, self._loop.time()
             # at once: what looks at it looks once
             self.on_data(b"".join(pieces))
         if not is_there:
-            self._host_left()
+            self._miss_host()
         elif not is_drained and self._is_reading:
             self._loop.call_soon(self._read_some)
 
-    def _host_left(self) -> None:
-        if self._has_host:
-            self._has_host = False
-            self.drop_output()
-            self.on_end()
+    def _miss_host(self) -> None:
+        """It has left, unless it has just been heard."""
+        if not self._has_host or self._settling is not None:
+            return
+        wait = self._heard + SETTLE_S - self._loop.time()
+        if wait > 0:
+            # what waits to be said would wake us without end
+            self._stop_writing()
+            self._settling = self._loop.call_later(wait, self._settle)
+            return
+        self._has_host = False
+        self.drop_output()
+        self.on_end()
+
+    def _settle(self) -> None:
+        self._settling = None
+        self._read_some()
+        if self._out and not self._is_writing:
+            self._write_some()

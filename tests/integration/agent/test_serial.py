@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 
 import grpc
@@ -39,10 +40,12 @@ loop.run_until_complete(Port(loop, options, most_tunnels=100, most_pins=100).run
 class Chardev:
     """QEMU's side: a unix socket for one host at a time, whose bytes go to the port and back.
 
-    `tells` is whether the guest learns that a host went; a slow guest may see the next one's bytes at once.
+    `tells` is whether the guest learns that a host went; a slow guest may see the next one's bytes at once. `is_late`: it
+    sees the first bytes of a host before it learns that one is there.
     """
 
-    def __init__(self, folder: str, *, tells: bool) -> None:
+    def __init__(self, folder: str, *, tells: bool, is_late: bool = False) -> None:
+        self._is_late = is_late
         self.path = os.path.join(folder, "ga.sock")
         self._to_guest, self._from_guest = os.path.join(folder, "to"), os.path.join(folder, "from")
         os.mkfifo(self._to_guest)
@@ -68,12 +71,20 @@ class Chardev:
                 if self._listener not in ready:
                     continue
                 host = self._listener.accept()[0]
-                to_guest = os.open(self._to_guest, os.O_WRONLY)
-                os.set_blocking(to_guest, False)
                 with host:
+                    if self._is_late:
+                        self._say_early(host.recv(1 << 16))
+                    to_guest = os.open(self._to_guest, os.O_WRONLY)
+                    os.set_blocking(to_guest, False)
                     self._pump(host, to_guest)
                 os.close(to_guest)
                 self.hosts += 1
+
+    def _say_early(self, first: bytes) -> None:
+        """Bytes, and no host."""
+        with open(self._to_guest, "wb") as to_guest:
+            to_guest.write(first)
+        time.sleep(0.05)  # the agent reads that nobody is there
 
     def _pump(self, host: socket.socket, to_guest: int) -> None:
         """Neither way waits for the other: a host that does not read is still read from."""
@@ -108,10 +119,13 @@ class Chardev:
         self._listener.close()
 
 
-@pytest.fixture(params=[True, False], ids=["told", "not-told"])
+MODES = {"told": {"tells": True}, "not-told": {"tells": False}, "late": {"tells": True, "is_late": True}}
+
+
+@pytest.fixture(params=MODES)
 def port(request: pytest.FixtureRequest) -> Iterator[Chardev]:
     folder = tempfile.mkdtemp(prefix="ga-", dir="/tmp")
-    chardev = Chardev(folder, tells=request.param)
+    chardev = Chardev(folder, **MODES[request.param])
     try:
         yield chardev
         assert chardev.process.poll() is None
