@@ -6,6 +6,7 @@ plugin, docker without its proxy and podman without its port reservation have no
 """
 
 import asyncio
+import contextlib
 import json
 import re
 
@@ -22,13 +23,30 @@ SECONDS = 5.0
 MOST_PORTS = 4096
 SETTLE_S = 0.03
 """One command is told of in pieces, a rule at a time."""
-MOST_PATIENCE = 16
+ALLOWANCE_S, SHARE = 3.0, 1 / 16
+"""Rules that never rest (kube-proxy's) are read for so many seconds at once, and from then on for this share of the time."""
 AGAIN_S = 9.0
 """Rules of the old iptables backend change without an event; looked at only where that backend is in use."""
 LEGACY = ("/proc/net/ip_tables_names", "/proc/net/ip6_tables_names")
 NOT_CONTAINERS = ("LIMADNS", "KUBE-")
 """Chains of the host resolver's rules and of kube-proxy, whose services kubernetes.py reports."""
 _ANYWHERE = {4: "0.0.0.0", 6: "::"}
+
+
+class Allowance:
+    """Seconds of work: `most` may be spent at once, and `share` of the time that passes comes back."""
+
+    def __init__(self, most: float, share: float, now: float) -> None:
+        self._most = self._left = most
+        self._share = share
+        self._then = now
+
+    def spend(self, seconds: float, now: float) -> float:
+        """`seconds` of work have ended `now`; returns how long to rest before there is any more."""
+        earned = (now - self._then) * self._share
+        self._left = min(self._left + earned, self._most) - seconds
+        self._then = now
+        return max(-self._left / self._share, 0.0)
 
 
 class PublishedPorts:
@@ -56,33 +74,25 @@ class PublishedPorts:
         return {port for port in self._found if (port.protocol, port.port) not in taken}
 
     async def run(self) -> None:
-        """Read the rules at first and whenever they changed. What changes while they are read, or as soon after it, is read
-        at once the first time; rules that never rest (kube-proxy's) are read ever more seldom."""
-        patience = 0
+        """Read the rules at first and whenever they changed, at once as long as the allowance lasts."""
+        allowance = Allowance(ALLOWANCE_S, SHARE, self._loop.time())
         while True:
             await asyncio.sleep(SETTLE_S)
             self._stale.clear()
             started = self._loop.time()
             found = await read_rules()
-            took = self._loop.time() - started
+            ended = self._loop.time()
             if found != self._found:
                 self._found = found
                 if self._wake is not None:
                     self._wake()
-            if await self._is_stale(took):
-                await asyncio.sleep(patience * took)
-                patience = min(2 * patience or 1, MOST_PATIENCE)
-            else:
-                patience = 0
-                await self._is_stale(AGAIN_S if _uses_legacy() else None)
+            await asyncio.sleep(allowance.spend(ended - started, ended))
+            await self._change(AGAIN_S if _uses_legacy() else None)
 
-    async def _is_stale(self, seconds: "float | None") -> bool:
-        """Whether the rules change within `seconds`."""
-        try:
+    async def _change(self, seconds: "float | None") -> None:
+        """Return when the rules have changed, or might have."""
+        with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._stale.wait(), seconds)
-        except asyncio.TimeoutError:
-            return False
-        return True
 
 
 def _uses_legacy() -> bool:

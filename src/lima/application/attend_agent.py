@@ -5,10 +5,10 @@ no worse for it: nothing waits for this, and one line in the log says so.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Any
 
+from lima.application import together
 from lima.application.agent_door import AgentDoor
 from lima.application.agent_state import AgentState
 from lima.domain.errors import GuestAgentError, LimaError
@@ -66,7 +66,7 @@ class AttendAgent:
                 pause = FIRST_PAUSE_S if self.clock.monotonic() - began > STEADY_S else min(2 * pause, limit)
                 await door.turned(turns, seconds=pause)
         finally:
-            await _end(absence)
+            await together.end(absence)
 
     async def _way(self, door: AgentDoor, transport: Transport, directory: str) -> str:
         """The socket on this host that leads to the agent: the serial port's, else one that ssh forwards."""
@@ -83,7 +83,7 @@ class AttendAgent:
         leaves takes our first words with it, and the next one waits for them."""
         agent = self.agent()
         try:
-            await _first_end(self._converse(agent, door, socket_path), door.turned(turns))
+            await together.first_end(self._converse(agent, door, socket_path), door.turned(turns))
         finally:
             self.state.agent_left()
             await agent.close()
@@ -94,7 +94,7 @@ class AttendAgent:
         changes = agent.changes()
         self.state.agent_answers(await agent.listening())
         self._say_once("Guest agent is running")
-        await _first_end(self._follow(changes), self._keep_clock(agent, door))
+        await together.first_end(self._follow(changes), self._keep_clock(agent, door))
 
     async def _follow(self, changes: AsyncIterator[PortsChanged]) -> None:
         second, taken = self.clock.monotonic(), 0
@@ -143,20 +143,3 @@ class AttendAgent:
 
     def _say(self, message: str, level: Level = Level.INFO) -> None:
         self.log.emit(Note(message=message, level=level))
-
-
-async def _first_end(*stories: Coroutine[Any, Any, Any]) -> None:
-    """Return or raise with the one that ends first; the others end with it."""
-    tasks = [asyncio.ensure_future(story) for story in stories]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        await _end(*tasks)
-
-
-async def _end(*tasks: "asyncio.Future[Any]") -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

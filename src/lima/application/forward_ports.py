@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from lima.application import together
 from lima.application.agent_door import AgentDoor
 from lima.application.agent_state import AgentState
 from lima.application.hold_forwards import HoldForwards
@@ -86,16 +87,14 @@ class ForwardPorts:
             self.log.emit(Note(message=sentence, level=Level.WARNING))
         teller = ForwardTeller(clock=self.clock, state=self.state, log=self.log, filled_at=self.clock.monotonic())
         forwarders, book = self.make_forwarders(transport), _Book()
-        helpers = [
-            asyncio.ensure_future(HoldForwards(state=self.state, teller=teller)(plan, transport, door)),
-            asyncio.ensure_future(self._renew(forwarders, book, transport, door)),
-        ]
+        hold = HoldForwards(state=self.state, teller=teller)
         try:
-            await self._follow(plan, forwarders, book, teller)
+            await together.all_of(
+                self._follow(plan, forwarders, book, teller),
+                self._renew(forwarders, book, transport, door),
+                hold(plan, transport, door),
+            )
         finally:
-            for helper in helpers:
-                helper.cancel()
-            await asyncio.gather(*helpers, return_exceptions=True)
             for forwarder in forwarders.all():
                 await forwarder.close()
 

@@ -32,7 +32,7 @@ class _Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldForwards:
-    """Runs until it is cancelled."""
+    """Runs until it is cancelled; returns at once where nothing is to be held."""
 
     state: AgentState
     teller: ForwardTeller

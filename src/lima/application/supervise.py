@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
+from lima.application import together
 from lima.application.agent_door import AgentDoor
 from lima.application.agent_state import AgentState
 from lima.application.answer_yq import AnswerYq
@@ -131,23 +132,25 @@ class Supervise:
         keeper = ReportKeeper.begin(self.store, self.clock, name, config, iid=iid, is_adopted=adopted is not None)
         asked: asyncio.Queue[str] = asyncio.Queue(maxsize=2 * len(config.provision) + 1)
         life = _Life(config, guest, GuestWord(instance_id=iid), transport, keeper, asked, asyncio.Event())
-        helpers = [
-            asyncio.ensure_future(self._relay_progress(name, life)),
-            asyncio.ensure_future(self._readiness(life)),
-            asyncio.ensure_future(self._yq_steps(life)),
-            *([asyncio.ensure_future(self.watch_log(transport, life.provisioned))] if self.watch_log else []),
-            asyncio.ensure_future(self._guest_events(life)),
-            asyncio.ensure_future(self.shares.watch(name, guest.hypervisor.wait)),
-            asyncio.ensure_future(self.tell_changes(config)),
-            asyncio.ensure_future(self.forward(config, transport, life.door, ssh_port=guest.facts.ssh_port)),
-        ]
+        stories = {
+            "the guest's progress": self._relay_progress(name, life),
+            "yq provisioning": self._yq_steps(life),
+            "events of the hypervisor": self._guest_events(life),
+            "the watch on virtiofsd": self.shares.watch(name, guest.hypervisor.wait),
+            "`mountInotify`": self.tell_changes(config),
+            "port forwarding": self.forward(config, transport, life.door, ssh_port=guest.facts.ssh_port),
+        }
+        if self.watch_log:
+            stories["the guest's log"] = self.watch_log(transport, life.provisioned)
         if not config.plain:
-            attending = self.attend(life.door, transport, directory=self.store.directory(name))
-            helpers.append(asyncio.ensure_future(attending))
+            stories["the guest agent"] = self.attend(life.door, transport, directory=self.store.directory(name))
+        helpers = [asyncio.ensure_future(together.told(what, story, self._lose)) for what, story in stories.items()]
+        readiness = together.told("readiness", self._readiness(life), partial(self._give_up, life))
+        helpers.append(asyncio.ensure_future(readiness))
         try:
             report = await self._until_end(name, life, stop, helpers)
         finally:
-            await _cancel(*helpers)
+            await together.end(*helpers)
         await self._forget(name, life)
         return self._farewell(report)
 
@@ -230,7 +233,7 @@ class Supervise:
             await asyncio.wait((ended, told), timeout=KERNEL_SILENCE_S, return_when=asyncio.FIRST_COMPLETED)
             return heard.is_set() or ended.done()
         finally:
-            await _cancel(*listeners, ended, told)
+            await together.end(*listeners, ended, told)
 
     # --- the middle --------------------------------------------------------------------------------------------------
 
@@ -259,32 +262,43 @@ class Supervise:
             log=self.log,
             mount=partial(self._mount, life),
         )
-        try:
-            while True:
-                is_back = life.was_ready and not life.has_rebooted
-                if is_back:
-                    await wait.reconnect()
-                if not life.was_ready or life.has_rebooted:
-                    life.has_rebooted = False
-                    errors = (*await wait(), *await self.copy_to_host(life.transport, life.config))
-                    life.keeper.close(errors)
-                    life.provisioned.set()
-                    self.state.ready(errors)
-                    life.was_ready = True
-                life.door.ssh(is_up=True)
-                await self.share_ssh_agent(life.transport, life.config)
-                if is_back and (mounts := sshfs_mounts(life.config.mounts)):
-                    await self.folders(mounts, life.transport)
-                await life.transport.wait_lost()
-                life.door.ssh(is_up=False)
-                life.door.logged_out()
-                self._say("The ssh connection to the guest was lost, making a new one")
-        except LimaError as error:
-            # nothing that waiting would mend (no ssh client, say): the guest stays up, and everybody is told
-            self._say(error.message, Level.ERROR)
-            life.keeper.close((error.message,))
-            life.provisioned.set()
-            self.state.ready((error.message,))
+        while True:
+            is_back = life.was_ready and not life.has_rebooted
+            if is_back:
+                await wait.reconnect()
+            if not life.was_ready or life.has_rebooted:
+                life.has_rebooted = False
+                errors = (*await wait(), *await self.copy_to_host(life.transport, life.config))
+                life.keeper.close(errors)
+                life.provisioned.set()
+                self.state.ready(errors)
+                life.was_ready = True
+            life.door.ssh(is_up=True)
+            await self.share_ssh_agent(life.transport, life.config)
+            if is_back and (mounts := sshfs_mounts(life.config.mounts)):
+                await self.folders(mounts, life.transport)
+            await life.transport.wait_lost()
+            life.door.ssh(is_up=False)
+            life.door.logged_out()
+            self._say("The ssh connection to the guest was lost, making a new one")
+
+    def _give_up(self, life: _Life, sentence: str, error: Exception) -> None:
+        """Nothing that waiting would mend (no ssh client, say): the guest stays up, and nobody waits for it any more."""
+        said = error.message if isinstance(error, LimaError) else sentence
+        self._say_failure(said, error)
+        life.keeper.close((said,))
+        life.provisioned.set()
+        self.state.ready((said,))
+
+    def _lose(self, sentence: str, error: Exception) -> None:
+        """The guest runs on without this, and `list` says so."""
+        self._say_failure(sentence, error)
+        self.state.trouble(sentence)
+
+    def _say_failure(self, sentence: str, error: Exception) -> None:
+        self._say(sentence, Level.ERROR)
+        if not isinstance(error, LimaError):
+            self._say("".join(traceback.format_exception(error)), Level.ERROR)
 
     async def _mount(self, life: _Life) -> tuple[str, ...]:
         mounts = sshfs_mounts(life.config.mounts)
@@ -323,7 +337,7 @@ class Supervise:
                 return ended.result()
             self.state.stopping()
             self._say(f"Shutting down {name}")
-            await _cancel(*helpers)
+            await together.end(*helpers)
             await self.folders.end()
             reached_ssh = life.was_ready or life.word.ssh
             usual_s = POWERDOWN_GRACE_S if reached_ssh else EARLY_GRACE_S
@@ -334,7 +348,7 @@ class Supervise:
             self._say(f"The guest has ended ({outcome})")
             return await ended
         finally:
-            await _cancel(ended, asked)
+            await together.end(ended, asked)
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
@@ -370,9 +384,3 @@ class Supervise:
 def _is_kernel_line(line: str) -> bool:
     """Whether a console line comes from a kernel or what it started, and not from firmware or a boot loader."""
     return line.startswith("[") or "Linux version" in line or "systemd" in line or "login:" in line or "lima" in line
-
-
-async def _cancel(*tasks: "asyncio.Future[Any]") -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -4,11 +4,11 @@ The guest's agent gives each file the times it has on the host: a watcher there 
 for the folder that something was deleted from or moved in. Source: reference, runtime §8.8.
 """
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 
+from lima.application import together
 from lima.application.agent_state import AgentState
 from lima.application.bell import Bell
 from lima.domain.config import InstanceConfig
@@ -70,15 +70,7 @@ class TellChanges:
         if not points:
             return
         untold = _Untold()
-        tasks = [asyncio.ensure_future(self._collect(points, untold)), asyncio.ensure_future(self._tell(untold))]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await together.first_end(self._collect(points, untold), self._tell(untold))
 
     async def _collect(self, points: dict[str, list[str]], untold: _Untold) -> None:
         """`points`: location → its mount points. Return where nothing can be watched."""

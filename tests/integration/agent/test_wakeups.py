@@ -221,6 +221,36 @@ async def test_rules_are_read_again_when_they_changed(monkeypatch: pytest.Monkey
     task.cancel()
 
 
+async def test_rules_that_change_one_after_another_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules: set[Port] = set()
+    naps: list[float] = []
+    sleep = asyncio.sleep
+
+    async def read_rules() -> set[Port]:
+        seen = set(rules)
+        await sleep(0.05)
+        return seen
+
+    async def counted(seconds: float) -> None:
+        naps.append(seconds)
+        await sleep(seconds)
+
+    monkeypatch.setattr(published, "read_rules", read_rules)
+    monkeypatch.setattr(published.asyncio, "sleep", counted)
+    bell = Bell()
+    source = published.PublishedPorts(asyncio.get_running_loop())
+    source.start(bell)
+    task = asyncio.ensure_future(source.run())
+    for number in range(1, 9):
+        # a rule each time that the last one has been seen, or while it is being read
+        rules.add(Port("tcp", "0.0.0.0", number))
+        source.changed()
+        while Port("tcp", "0.0.0.0", number) not in source.ports(set()):
+            await bell.wait()
+    assert set(naps) == {published.SETTLE_S, 0.0}
+    task.cancel()
+
+
 @pytest.fixture
 def program(tmp_path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
     """Gives the guest a program: a shell script."""

@@ -1,6 +1,7 @@
 """The host agent's story, on fakes: boot, ready, trouble, reboot, end."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -78,6 +79,8 @@ class Agent:
     guest_agent: fakes.FakeGuestAgent = field(default_factory=fakes.FakeGuestAgent)
     seeds: fakes.FakeSeedWriter = field(default_factory=fakes.FakeSeedWriter)
     loopback: set[tuple[str, int]] = field(default_factory=set)
+    may_err: bool = False
+    """Whether an error that nobody foresaw is what the test is about."""
     name_servers: list[fakes.FakeNameServer] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -179,8 +182,11 @@ class Agent:
 
 
 @pytest.fixture
-async def agent() -> Agent:
-    return Agent()
+async def agent() -> AsyncIterator[Agent]:
+    agent = Agent()
+    yield agent
+    if not agent.may_err:
+        assert not [note for note in agent.log.notes if "in limactl itself" in note]
 
 
 async def test_boot_ready_stop(agent: Agent) -> None:
@@ -644,6 +650,34 @@ async def test_poweroff_inside_ends_well(agent: Agent) -> None:
     agent.guests[-1].exit(0)
     assert await task == 0
     assert agent.events.published[-1].errors == ()
+
+
+async def test_nobody_waits_for_a_guest_that_an_error_of_ours_keeps_from_being_ready(agent: Agent) -> None:
+    agent.may_err = True
+    agent.transport.fail_next(RuntimeError("a bug"))
+    task = agent.run()
+    await agent.until(lambda: agent.guests)
+    agent.guest_says(Stage.SSH)
+    agent.guest_says(Stage.DONE)
+    sentence = "readiness ended by an error in limactl itself: RuntimeError: a bug"
+    await agent.until(lambda: agent.state.phase == "degraded")
+    assert agent.state.errors == [sentence]
+    # with where it happened, for whoever mends it
+    assert any(note.startswith("Traceback") and "RuntimeError: a bug" in note for note in agent.log.notes)
+    agent.stop.set()
+    assert await task == 0
+
+
+async def test_a_guest_runs_on_without_what_an_error_of_ours_ended_and_list_says_so(agent: Agent) -> None:
+    agent.may_err = True
+    agent.guest_agent.ports.add(GuestPort(PortProtocol.TCP, "127.0.0.1", 8080))
+    agent.forwarder.fail_next(RuntimeError("a bug"))
+    task = await agent.ready()
+    agent.guests[-1].happen(GuestEvent.AGENT_PORT_OPENED)
+    await agent.until(lambda: agent.state.phase == "degraded")
+    assert agent.state.errors == ["port forwarding ended by an error in limactl itself: RuntimeError: a bug"]
+    agent.stop.set()
+    assert await task == 0
 
 
 async def test_somebody_else_answering_ssh_is_trouble_that_list_shows(agent: Agent) -> None:

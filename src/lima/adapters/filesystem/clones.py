@@ -9,14 +9,12 @@ from lima.domain.instance_files import goes_into_clone, is_lasting
 
 
 def copy_instance(source: str, target: str) -> None:
-    """Make `target`, which is not there yet, a clone of the instance directory `source`. Raises: OSError."""
-    os.mkdir(target, 0o700)
+    """Fill the empty directory `target` with a clone of the instance directory `source`. Raises: OSError."""
     for entry in sorted(os.listdir(source)):
         if entry == FileName.VZ_IDENTIFIER:  # another machine: the driver gives it an identity of its own
             atomic.write_new(f"{target}/{entry}", b"", mode=0o644)
         elif goes_into_clone(entry):
             _copy(f"{source}/{entry}", f"{target}/{entry}")
-    atomic.sync_directory(target)
 
 
 def _copy(source: str, target: str) -> None:

@@ -9,8 +9,8 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from lima.adapters.filesystem import atomic, journal
-from lima.adapters.filesystem.removal import refuse_mounts, remove_tree
+from lima.adapters.filesystem import atomic, directories, journal
+from lima.adapters.filesystem.removal import refuse_mounts
 from lima.domain.disks import StoredDisk
 from lima.domain.errors import DiskExistsError, DiskNotFoundError
 from lima.domain.machine_spec import DiskFormat
@@ -60,27 +60,19 @@ class FilesystemDiskStore:
     def making(self, name: str, format: DiskFormat) -> Iterator[str]:  # noqa: A002  the port's word
         """A path where the caller puts the image; it is the disk when the block ends well."""
         path = self._directory(name)
+        taken = DiskExistsError(name, directory=path)
         if os.path.lexists(path):
-            raise _exists(name, path)
+            raise taken
         with atomic.translated("create", path):
             atomic.make_home(self._home)
             atomic.make_home(self._folder)
-            with journal.entered(self._home, journal.CREATE_DISK, name, self._me()) as aside:
-                try:
-                    os.mkdir(aside, 0o700)
-                    atomic.write_new(f"{aside}/{FORMAT}", f"{format}\n".encode(), mode=0o644)
-                    yield f"{aside}/{DATA}"
-                    atomic.checkpoint("create-disk: filled")
-                    atomic.sync_file(f"{aside}/{DATA}")
-                    atomic.sync_directory(aside)
-                    os.rename(aside, path)
-                except BaseException as error:
-                    remove_tree(aside)
-                    if isinstance(error, OSError) and os.path.lexists(path):
-                        raise _exists(name, path) from error
-                    raise
-                atomic.checkpoint("create-disk: renamed")
-                atomic.sync_directory(self._folder)
+            with directories.appearing(
+                self._home, path, operation=journal.CREATE_DISK, name=name, holder=self._me(), taken=taken
+            ) as aside:
+                atomic.write_new(f"{aside}/{FORMAT}", f"{format}\n".encode(), mode=0o644)
+                yield f"{aside}/{DATA}"
+                atomic.checkpoint("create-disk: filled")
+                atomic.sync_file(f"{aside}/{DATA}")
 
     @contextmanager
     def alone_with(self, name: str) -> Iterator[None]:
@@ -119,17 +111,8 @@ class FilesystemDiskStore:
         if not os.path.lexists(path):
             return
         refuse_mounts(path)
-        with (
-            atomic.translated("delete", path),
-            journal.entered(self._home, journal.DELETE_DISK, name, self._me()) as aside,
-        ):
-            try:
-                os.rename(path, aside)
-            except FileNotFoundError:
-                return
-            atomic.checkpoint("delete-disk: renamed")
-            atomic.sync_directory(self._folder)
-            remove_tree(aside)
+        with atomic.translated("delete", path):
+            directories.remove(self._home, path, operation=journal.DELETE_DISK, name=name, holder=self._me())
 
     def recover(self, *, is_alive: Callable[[ProcessIdentity], bool]) -> tuple[str, ...]:
         """Finish or undo multi-step operations whose process has died; one sentence for each."""
@@ -183,7 +166,3 @@ def _recorded(path: str) -> str:
     except OSError:
         return ""
     return text if text in list(DiskFormat) else ""
-
-
-def _exists(name: str, path: str) -> DiskExistsError:
-    return DiskExistsError(name, directory=path)

@@ -143,73 +143,50 @@ class FilesystemInstanceStore:
 
     def create(self, name: str, files: dict[str, tuple[bytes, int]]) -> None:
         """A new instance directory (0700) with these files (content, mode), complete or not at all."""
-        from lima.adapters.filesystem import journal
-        from lima.adapters.filesystem.removal import remove_tree
+        from lima.adapters.filesystem.directories import appearing
 
         path = self.directory(name)
+        taken = _exists(name, path)
         if os.path.lexists(path):
-            raise _exists(name, path)
+            raise taken
         with atomic.translated("create", path):
             atomic.make_home(self._home)
-            with journal.entered(self._home, "create", name, self._me()) as aside:
-                try:
-                    os.mkdir(aside, 0o700)
-                    for file, (content, mode) in files.items():
-                        atomic.write_new(f"{aside}/{_plain(file)}", content, mode=mode)
-                        atomic.checkpoint("create: file")
-                    atomic.sync_directory(aside)
-                    os.rename(aside, path)
-                except BaseException as error:
-                    remove_tree(aside)
-                    if isinstance(error, OSError) and os.path.lexists(path):
-                        raise _exists(name, path) from error
-                    raise
-                atomic.checkpoint("create: renamed")
-                atomic.sync_directory(self._home)
+            with appearing(self._home, path, operation="create", name=name, holder=self._me(), taken=taken) as aside:
+                for file, (content, mode) in files.items():
+                    atomic.write_new(f"{aside}/{_plain(file)}", content, mode=mode)
+                    atomic.checkpoint("create: file")
 
     def delete(self, name: str) -> None:
         """Remove the directory; what was interrupted, the next command finishes."""
-        from lima.adapters.filesystem import journal
-        from lima.adapters.filesystem.removal import refuse_mounts, remove_tree
+        from lima.adapters.filesystem import directories
+        from lima.adapters.filesystem.removal import refuse_mounts
 
         path = self.directory(name)
         if not os.path.lexists(path):
             return
         refuse_mounts(path)
-        with (
-            atomic.translated("delete", path),
-            journal.entered(self._home, "delete", name, self._me()) as aside,
-        ):
-            try:
-                os.rename(path, aside)
-            except FileNotFoundError:
-                return
-            atomic.checkpoint("delete: renamed")
-            atomic.sync_directory(self._home)
-            remove_tree(aside)
+        with atomic.translated("delete", path):
+            directories.remove(self._home, path, operation="delete", name=name, holder=self._me())
 
     def clone(self, name: str, new: str) -> None:
         """A new instance with the lasting files of this one, complete or not at all."""
-        from lima.adapters.filesystem import clones, journal
-        from lima.adapters.filesystem.removal import remove_tree
+        from lima.adapters.filesystem.clones import copy_instance
+        from lima.adapters.filesystem.directories import appearing
 
         source, path = self.directory(name), self.directory(new)
+        taken = _exists(new, path)
         if not self.exists(name):
             raise _not_found(name)
         if os.path.lexists(path):
-            raise _exists(new, path)
+            raise taken
         # to the next command it is a creation: complete, or undone
-        with atomic.translated("clone", source), journal.entered(self._home, "create", new, self._me()) as aside:
-            try:
-                clones.copy_instance(source, aside)
-                os.rename(aside, path)
-            except BaseException as error:
-                remove_tree(aside)
-                if isinstance(error, OSError) and os.path.lexists(path):
-                    raise _exists(new, path) from error
-                raise
-            atomic.checkpoint("clone: renamed")
-            atomic.sync_directory(self._home)
+        with (
+            atomic.translated("clone", source),
+            appearing(
+                self._home, path, operation="create", name=new, holder=self._me(), taken=taken, step="clone"
+            ) as aside,
+        ):
+            copy_instance(source, aside)
 
     def rename(self, name: str, new: str) -> None:
         """Give the instance another name, in one step."""

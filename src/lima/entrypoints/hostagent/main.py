@@ -13,7 +13,8 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator
-from typing import NoReturn
+from functools import partial
+from typing import Any, NoReturn
 
 from lima.application.agent_state import AgentState
 from lima.domain.errors import CommandError, LimaError
@@ -115,6 +116,7 @@ def _holding(container: Container, options: argparse.Namespace) -> Iterator[str]
 async def _run(container: Container, options: argparse.Namespace, log: JsonLog, pidfile: str) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(partial(say_unhandled, log))
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -129,6 +131,13 @@ async def _run(container: Container, options: argparse.Namespace, log: JsonLog, 
         return await supervise(options.instance, stop=stop)
     finally:
         await api.close()
+
+
+def say_unhandled(log: JsonLog, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What nobody waits for has failed, one client's connection, say: a line of the log, like everything else in it."""
+    error = context.get("exception")
+    lines = traceback.format_exception(error) if error is not None else []
+    log.emit(Note(message="\n".join([f"An error in limactl itself: {context['message']}", *lines]), level=Level.ERROR))
 
 
 def _write_pid(path: str) -> None:

@@ -56,6 +56,43 @@ def test_ports_of_destroyed_sockets_are_read_from_a_batch() -> None:
     assert list(destroyed_ports(b"\0" * 64)) == []
 
 
+# --- how much is spent on rules that never rest
+
+SPANS = st.lists(st.tuples(st.floats(0.001, 2), st.floats(0, 30)), min_size=1, max_size=60)
+"""Seconds of work, and of quiet after it."""
+
+
+@given(SPANS)
+def test_work_that_never_rests_gets_its_share_and_no_more(spans: list[tuple[float, float]]) -> None:
+    allowance = published.Allowance(3, 0.25, 0)
+    now = worked = 0.0
+    for work, quiet in spans:
+        now, worked = now + work, worked + work
+        rest = allowance.spend(work, now)
+        # what is beyond the allowance has been earned by the time the rest is over
+        assert worked <= 3 + (now + rest) * 0.25 + 1e-6
+        now += rest + quiet
+
+
+@given(SPANS)
+def test_nobody_rests_who_has_not_spent_what_is_allowed_at_once(spans: list[tuple[float, float]]) -> None:
+    allowance = published.Allowance(3, 0.25, 0)
+    now = worked = 0.0
+    for work, quiet in spans:
+        now, worked = now + work, worked + work
+        if worked > 3:
+            break
+        assert allowance.spend(work, now) == 0
+        now += quiet
+
+
+def test_what_was_spent_comes_back_with_time() -> None:
+    allowance = published.Allowance(3, 0.25, 0)
+    assert allowance.spend(3, 4) == 0
+    assert allowance.spend(1, 4) == 4
+    assert allowance.spend(3, 60) == 0
+
+
 # --- what the host was told
 
 
