@@ -28,10 +28,51 @@ def test_every_command_is_there_and_helps_with_examples(name: str, capsys: pytes
 def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([]) == 0
     shown = capsys.readouterr().out
-    assert {name for name in COMMANDS if f"  {name}: " in shown} == {
-        name for name, command in COMMANDS.items() if command.is_shown
-    }
+    commands = shown.partition("Commands:\n")[2].partition("\n\n")[0]
+    named = {line.split()[0] for line in commands.splitlines() if line[2] != " "} - {"--help,"}
+    assert named == {name for name, command in COMMANDS.items() if command.is_shown}
     assert "Examples:" in shown
+
+
+PAGE = """\
+Usage: limactl provision-report [INSTANCE] [flags]
+
+Show how the last boot of an instance went, script by script
+
+Arguments:
+  INSTANCE  Name of the instance. [default: default]
+
+Parameters:
+  --json  As one JSON object, the content of `provision-report.json` in the
+          instance's directory.
+
+
+Examples:
+  limactl provision-report                    of the instance "default"
+  limactl provision-report box                also when it is stopped
+  limactl provision-report --json box | jq .steps
+"""
+
+
+def test_a_page_of_help(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["provision-report", "--help"]) == 0
+    assert capsys.readouterr().out == PAGE
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+@pytest.mark.parametrize("name", ["", *(name for name in COMMANDS if name != "yq")])  # whose help is its own
+def test_no_line_of_help_is_wider_than_the_screen_but_examples(
+    name: str, width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    for command in COMMANDS[name].commands if name else ():
+        assert run([name, command, "--help"]) == 0
+    assert run([word for word in (name, "--help") if word]) == 0
+    pages = capsys.readouterr().out.split("Usage: ")[1:]
+    for page in pages:
+        lines = page.partition("\nExamples:\n")[0].splitlines()
+        assert [line for line in lines[1:] if len(line) > width] == []
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from lima.entrypoints.cli.command import Command
 from lima.entrypoints.cli.commands import ALIASES, COMMANDS, SUB_ALIASES
 from lima.entrypoints.cli.context import CONTEXT, STDIN
 from lima.entrypoints.cli.globals import GlobalOptions, take_globals
+from lima.entrypoints.cli.help_text import TwoColumns
 from lima.entrypoints.cli.output import Log, warn_root
 from lima.entrypoints.cli.rejected import kept
 from lima.entrypoints.cli.repeats import call
@@ -29,12 +30,13 @@ Examples:
 
 Global flags: --log-level LEVEL, --log-format text|json, --debug, --tty[=false], -y/--yes, -v/--version
 """
+Formatter = Literal["default"] | TwoColumns
 PLUGINS = "Available Plugins (Experimental)"
 
 
 def build(*, plugins: Iterable[tuple[str, str]] = ()) -> App:
     """The application with all its commands. `plugins` are commands that only its help shows."""
-    formatter: Literal["default", "plain"] = "default" if sys.stdout.isatty() else "plain"
+    formatter: Formatter = "default" if sys.stdout.isatty() else TwoColumns()
     app = App(
         name="limactl",
         help=HELP,
@@ -50,10 +52,10 @@ def build(*, plugins: Iterable[tuple[str, str]] = ()) -> App:
     return app
 
 
-def _register(app: App, commands: Mapping[str, Command], formatter: Literal["default", "plain"]) -> None:
+def _register(app: App, commands: Mapping[str, Command], formatter: Formatter, *, group: str = "") -> None:
     for name, command in commands.items():
         if command.commands:
-            group = App(
+            sub_app = App(
                 name=name,
                 help=command.summary,
                 help_epilogue=command.epilogue,
@@ -61,13 +63,14 @@ def _register(app: App, commands: Mapping[str, Command], formatter: Literal["def
                 help_formatter=formatter,
                 help_format="plaintext",
             )
-            _register(group, command.commands, formatter)
-            app.command(group)
+            _register(sub_app, command.commands, formatter, group=f"{name} ")
+            app.command(sub_app)
             continue
         app.command(
             command.target,
             name=name,
             help=command.summary,
+            usage=f"Usage: {command.usage_line(group + name)}",
             help_epilogue=command.epilogue,
             help_formatter=formatter,
             help_format="plaintext",
@@ -143,7 +146,7 @@ def _miscounted(words: list[str]) -> CommandError | None:
         problem = f"accepts {most} arg(s), received {received}"
     else:
         problem = f"accepts between {least} and {most} arg(s), received {received}"
-    usage = " ".join(word for word in (name, command.usage, "[flags]") if word)
+    usage = command.usage_line(" ".join(path))
     return CommandError(f"`{name}` {problem}.\nSee `{name} --help`.\n\nUsage:  {usage}\n\n{command.summary}")
 
 

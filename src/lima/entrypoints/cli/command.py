@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """Where a command's code is, and what its help says. `examples` are command lines with a remark; `usage` names the
-    arguments, of which there are between `least` and `most` (None: any number)."""
+    arguments, and the flags where they come first; there are between `least` and `most` arguments (None: any number)."""
 
     target: str
     summary: str
@@ -18,6 +18,11 @@ class Command:
     commands: Mapping[str, "Command"] = field(default_factory=dict)
     is_shown: bool = True
     """In the overview."""
+
+    def usage_line(self, name: str) -> str:
+        """How it is called. `name`: with the names of the groups before it."""
+        flags = "" if "[flags]" in self.usage else "[flags]"
+        return " ".join(word for word in ("limactl", name, self.usage, flags) if word)
 
     @property
     def epilogue(self) -> str:

@@ -10,6 +10,7 @@ COMMANDS = {
     **INSTANCE_COMMANDS,
     "create": Command(
         target=f"{LIFECYCLE}:create",
+        usage="[TEMPLATE]",
         summary="Create an instance of Lima, without starting it",
         examples=(
             ("limactl create", 'the instance "default" of template:default'),
@@ -21,6 +22,7 @@ COMMANDS = {
     ),
     "start": Command(
         target=f"{LIFECYCLE}:start",
+        usage="[INSTANCE|TEMPLATE]",
         summary="Start an instance of Lima, made first where it does not exist, and wait until it is ready",
         examples=(
             ("limactl start", 'the instance "default"'),
@@ -31,6 +33,7 @@ COMMANDS = {
     ),
     "stop": Command(
         target=f"{LIFECYCLE}:stop",
+        usage="[INSTANCE, ...]",
         summary="Stop instances",
         examples=(
             ("limactl stop", 'the instance "default"'),
@@ -39,11 +42,13 @@ COMMANDS = {
     ),
     "restart": Command(
         target=f"{LIFECYCLE}:restart",
+        usage="[INSTANCE]",
         summary="Stop an instance and start it again",
         examples=(("limactl restart", 'the instance "default"'),),
     ),
     "delete": Command(
         target=f"{LIFECYCLE}:delete",
+        usage="INSTANCE [INSTANCE, ...]",
         summary="Delete instances with their disks; images in the cache stay",
         examples=(("limactl delete box", ""), ("limactl delete -f box", "stop it first, by force")),
     ),
@@ -71,7 +76,8 @@ COMMANDS = {
     ),
     "shell": Command(
         target="lima.entrypoints.cli.help_only:shell",
-        summary="Execute a shell, or a command, in an instance: limactl shell [flags] INSTANCE [COMMAND...]",
+        usage="[flags] INSTANCE [COMMAND...]",
+        summary="Execute a shell, or a command, in an instance",
         examples=(
             ("limactl shell default", ""),
             ("limactl shell default uname -a", "what comes after the instance is the guest's"),
@@ -80,6 +86,7 @@ COMMANDS = {
     ),
     "list": Command(
         target="lima.entrypoints.cli.help_only:list_instances",
+        usage="[INSTANCE, ...]",
         summary="List instances of Lima",
         examples=(
             ("limactl list", ""),
@@ -147,6 +154,7 @@ COMMANDS = {
         commands={
             "create": Command(
                 target=f"{DISK}:create",
+                usage="DISK",
                 summary="Create an additional disk, empty",
                 examples=(
                     ("limactl disk create data --size=10GiB", "mounted at /mnt/lima-data"),
@@ -155,11 +163,13 @@ COMMANDS = {
             ),
             "list": Command(
                 target=f"{DISK}:list_disks",
+                usage="[DISK, ...]",
                 summary="List additional disks",
                 examples=(("limactl disk list", ""), ("limactl disk list --json | jq .size", "")),
             ),
             "delete": Command(
                 target=f"{DISK}:delete",
+                usage="DISK [DISK, ...]",
                 summary="Delete additional disks, with all that is on them",
                 examples=(
                     ("limactl disk delete data", ""),
@@ -168,16 +178,19 @@ COMMANDS = {
             ),
             "resize": Command(
                 target=f"{DISK}:resize",
+                usage="DISK",
                 summary="Grow an additional disk",
                 examples=(("limactl disk resize data --size=20GiB", "the guest sees it at its next start"),),
             ),
             "import": Command(
                 target=f"{DISK}:import_disk",
+                usage="DISK FILE",
                 summary="Make an additional disk of an image file",
                 examples=(("limactl disk import data ./data.qcow2", "a copy; qcow2 or raw"),),
             ),
             "unlock": Command(
                 target=f"{DISK}:unlock",
+                usage="DISK [DISK, ...]",
                 summary="Take away the locks of additional disks whose instances do not run",
                 examples=(("limactl disk unlock data", ""),),
             ),
@@ -227,7 +240,8 @@ COMMANDS = {
     ),
     "yq": Command(
         target="lima.entrypoints.cli.help_only:yq",
-        summary="The program yq, version 4: limactl yq [flags] [EXPRESSION] [FILE...]",
+        usage="[flags] [EXPRESSION] [FILE...]",
+        summary="The program yq, version 4",
         examples=(
             ("limactl yq .cpus my.yaml", ""),
             ("limactl yq -i '.cpus = 4' my.yaml", "files and the environment are in its reach"),

@@ -66,7 +66,7 @@ def shell(
     preserve_env: Flag = False,  # noqa: ARG001
     start: Flag = False,  # noqa: ARG001
 ) -> int:
-    """Execute a shell, or a command, in an instance: limactl shell [flags] INSTANCE [COMMAND...]
+    """Execute a shell, or a command, in an instance.
 
     Flags stand before the instance; what comes after it is the guest's.
 
@@ -90,7 +90,7 @@ def shell(
 
 
 def yq(*words: str) -> int:
-    """The program yq, version 4: limactl yq [flags] [EXPRESSION] [FILE...]
+    """The program yq, version 4.
 
     `limactl yq -h` shows its own flags. Unlike expressions elsewhere (`limactl yq-restrictions`), it may read files
     and the environment.
