@@ -110,7 +110,8 @@ class AwaitReadiness:
                 await self._session()
             case Check.BOOT_DONE:
                 self.state.booting(waiting_for="boot scripts")
-                await self._marker(BOOT_DONE_FILE)
+                if not await self._is_told(lambda: self.word.done):
+                    await self._marker(BOOT_DONE_FILE)
             case Check.SSHFS:
                 self.state.booting(waiting_for="sshfs")
                 if not await self._program("sshfs"):

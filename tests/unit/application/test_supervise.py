@@ -9,7 +9,7 @@ import pytest
 from lima.application.agent_state import AgentState
 from lima.application.answer_yq import AnswerYq
 from lima.application.attend_agent import AttendAgent
-from lima.application.await_readiness import FUSE_READY_FILE, SESSION_SCRIPT, SSH_READY_FILE
+from lima.application.await_readiness import BOOT_DONE_FILE, FUSE_READY_FILE, SESSION_SCRIPT, SSH_READY_FILE
 from lima.application.boot_guest import BootGuest
 from lima.application.claim_disks import ClaimDisks
 from lima.application.connect_guest import AimSsh, ConnectGuest
@@ -232,7 +232,26 @@ async def test_a_guest_without_progress_port_is_asked_over_ssh(agent: Agent) -> 
         agent.transport.commands[("cat", file)] = RemoteResult(
             exit_code=0, stdout=f"{iid.instance_id}\n".encode(), stderr=b""
         )
-    agent.guest_says(Stage.NETWORK)  # any word makes it look again at once
+    await agent.until(lambda: agent.state.phase == "running")
+    agent.stop.set()
+    await task
+
+
+async def test_a_guest_that_tells_how_far_it_is_is_not_asked(agent: Agent) -> None:
+    agent.transport.answers = False
+    task = agent.run()
+    await agent.until(lambda: agent.guests)
+    agent.guest_says(Stage.KERNEL)
+    await agent.until(lambda: agent.state.phase == "booting")
+    agent.transport.answers = True
+    agent.guest_says(Stage.SSH)
+    agent.guest_says(Stage.BOOT, name=SESSION_SCRIPT)
+    await agent.until(lambda: agent.state.waiting_for == "boot scripts")
+    for number in range(5):
+        agent.guest_says(Stage.BOOT, name=f"{number}.sh")
+        await asyncio.sleep(0.01)
+    assert ("cat", BOOT_DONE_FILE) not in agent.transport.ran
+    agent.guest_says(Stage.DONE)
     await agent.until(lambda: agent.state.phase == "running")
     agent.stop.set()
     await task
