@@ -1,4 +1,4 @@
-"""The guest agent in a real guest, over its real virtio-serial port. Boots Debian 13 once, and 12 in `make e2e-all`.
+"""The guest agent in a real guest, over its real virtio-serial port. Boots Debian 13 once, 12 and 11 in `make e2e-all`.
 
 The host agent is killed first (its guest outlives it), so that the port is this test's alone. Times are the guest's own:
 an emulated guest on a busy machine is slow, but its clock compares with itself.
@@ -64,7 +64,10 @@ def without_host_agent(home: Home) -> None:
     wait_for(lambda: not is_alive(pid), seconds=10, what="the host agent is gone")
 
 
-@pytest.fixture(scope="module", params=["default", pytest.param("debian-12", marks=pytest.mark.e2e_all)])
+@pytest.fixture(
+    scope="module",
+    params=["default", *(pytest.param(name, marks=pytest.mark.e2e_all) for name in ("debian-12", "debian-11"))],
+)
 def guest(request: pytest.FixtureRequest) -> Iterator[Guest]:
     with fresh_home() as home:
         home.ok("start", "--tty=false", f"--name={NAME}", f"template:{request.param}", timeout=COLD_S)

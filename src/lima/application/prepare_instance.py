@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from lima.application.fetch_nerdctl import FetchNerdctl
 from lima.domain.config import InstanceConfig
-from lima.domain.errors import DownloadError, ImageError, LimaError, WrongStateError
+from lima.domain.errors import DownloadError, ImageBuildError, ImageError, LimaError, WrongStateError
 from lima.domain.image import FileRef, ImageRef, StoredImage, host_of
 from lima.domain.instance import FileName, quote
 from lima.domain.progress import Level, Note
@@ -108,9 +108,11 @@ class PrepareInstance:
         if len(failures) == 1:
             raise failures[0]
         if failures:
-            raise ImageError(
-                "\n".join(error.message for error in failures), hint=failures[-1].hint or "check the `images:` section"
-            )
+            message = "\n".join(error.message for error in failures)
+            hint = failures[-1].hint or "check the `images:` section"
+            if isinstance(failures[-1], ImageBuildError):
+                raise ImageBuildError(message, log_tail=failures[-1].log_tail, hint=hint)
+            raise ImageError(message, hint=hint)
         raise ImageError("\n".join(skipped) or NO_IMAGES, hint="check the `images:` section of the template")
 
     async def _install(self, name: str, config: InstanceConfig, stored: StoredImage) -> None:

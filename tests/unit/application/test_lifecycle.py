@@ -10,6 +10,7 @@ from lima.domain.errors import (
     CommandError,
     DigestMismatchError,
     DownloadError,
+    ImageBuildError,
     ImageError,
     ImageFormatError,
     InstanceError,
@@ -215,6 +216,17 @@ async def test_all_reasons_are_told_when_no_entry_can_be_had(world: World) -> No
     }
     with pytest.raises(ImageError, match="first reason\nsecond reason"):
         await world.create(CreateRequest())
+
+
+async def test_what_a_build_said_last_is_kept_among_all_reasons(world: World) -> None:
+    world.parser.values["default"] = template("https://a.test/1.qcow2", "bootstrap:debian/sid")
+    world.images.errors = {
+        "https://a.test/1.qcow2": DownloadError("first reason"),
+        "bootstrap:debian/sid": ImageBuildError("second reason", log_tail=("E: expired",), hint="look above"),
+    }
+    with pytest.raises(ImageBuildError, match="first reason\nsecond reason") as caught:
+        await world.create(CreateRequest())
+    assert (caught.value.log_tail, caught.value.hint) == (("E: expired",), "look above")
 
 
 async def test_an_image_larger_than_the_disk_is_refused(world: World) -> None:

@@ -117,14 +117,18 @@ class PrivateApt:
         """A sources.list that only its owner may read."""
         return f"{self._folder}/etc/sources.list"
 
-    async def dependency(self, package: str, *, prefix: str) -> str:
-        """The first package that `package` depends on and whose name starts with `prefix`."""
+    async def kernel(self, package: str) -> tuple[str, ...]:
+        """The packages that a kernel's name stands for: one, and from Debian 14 on those that it is cut into."""
+        images = await self._dependencies(package, "linux-image-")
+        if not images:
+            raise ImageBuildError(f"package `{package}` of {self._recipe.suite} depends on no `linux-image-…`")
+        return (images[0], *await self._dependencies(images[0], "linux-base-", "linux-binary-", "linux-modules-"))
+
+    async def _dependencies(self, package: str, *prefixes: str) -> tuple[str, ...]:
+        """What `package` depends on whose name starts with one of `prefixes`."""
         done = await self._apt("apt-cache", "depends", "--no-recommends", package)
-        for line in done.stdout.decode(errors="replace").splitlines():
-            word = line.strip().removeprefix("Depends:").strip()
-            if line.strip().startswith("Depends:") and word.startswith(prefix):
-                return word
-        raise ImageBuildError(f"package `{package}` of {self._recipe.suite} depends on nothing called `{prefix}…`")
+        words = (line.split() for line in done.stdout.decode(errors="replace").splitlines())
+        return tuple(word[1] for word in words if word[:1] == ["Depends:"] and word[1].startswith(prefixes))
 
     async def download(self, packages: tuple[str, ...], *, into: str) -> tuple[str, ...]:
         """Paths of the `.deb` files, signatures checked by apt."""

@@ -21,6 +21,8 @@ from lima.ports.process_runner import ProcessRunner
 
 REVISION = 3
 """Raised whenever the same recipe gives another image."""
+HOST_SETTINGS = ("acquire::http", "acquire::https", "acquire::check-valid-until", "acquire::check-date")
+"""apt's settings of this host that hold for its mirror wherever packages of it go: proxies, and how old its lists may be."""
 
 UNPACK_AND_WRITE = """\
 set -eu
@@ -117,9 +119,9 @@ class BootstrapBuilder:
         return BuiltImage(disk=disk, disk_format="qcow2", kernel=kernel, initrd=initrd, cmdline=command_line)
 
     async def _kernel(self, recipe: BootstrapRecipe, work: str, apt: PrivateApt) -> str:
-        """The kernel package, unpacked and not installed: its scripts would build an initramfs that nobody needs."""
-        package = await apt.dependency(debian.KERNEL_PACKAGES[recipe.arch], prefix="linux-image-")
-        archives = await apt.download((package, "busybox-static"), into=os.path.join(work, "debs"))
+        """The kernel's packages, unpacked and not installed: their scripts would build an initramfs that nobody needs."""
+        packages = await apt.kernel(debian.KERNEL_PACKAGES[recipe.arch])
+        archives = await apt.download((*packages, "busybox-static"), into=os.path.join(work, "debs"))
         root = os.path.join(work, "kernel")
         await apt.unpack(archives, into=root)
         return root
@@ -128,13 +130,11 @@ class BootstrapBuilder:
         archive = os.path.join(work, "rootfs.tar")
         settings = os.path.join(work, "apt-settings")
         dump = await self._runner.run(("apt-config", "dump"))
-        proxies = [
-            line
-            for line in dump.stdout.decode(errors="replace").splitlines()
-            if line.lower().startswith(("acquire::http", "acquire::https"))
+        settings_of_host = [
+            line for line in dump.stdout.decode(errors="replace").splitlines() if line.lower().startswith(HOST_SETTINGS)
         ]
         with open(os.open(settings, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            file.write("\n".join(proxies) + "\n")
+            file.write("\n".join(settings_of_host) + "\n")
         argv = debian.mmdebstrap_argv(
             recipe, archive, is_root=self._facts.is_root, apt_settings=settings, sources_file=apt.sources_file
         )

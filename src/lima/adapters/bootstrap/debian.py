@@ -31,14 +31,20 @@ EXCLUDED = (
     "/usr/share/man/*", "/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/lintian/*",
     "/usr/share/gnome/help/*", "/usr/lib/udev/hwdb.d/*", "/usr/lib/udev/hwdb.bin",
 )  # fmt: skip
-INITRD_MODULES = ("virtio_pci", "virtio_blk", "virtio_scsi", "crc32c_generic", "ext4", "nvme", "sd_mod")
-"""ext4 asks for its checksum by name only when it mounts, which no list of dependencies shows."""
+INITRD_MODULES = ("virtio_pci", "virtio_blk", "virtio_scsi", "ext4", "nvme", "sd_mod")
+CHECKSUM_MODULES = ("crc32c_generic",)
+"""ext4 asks for its checksum by name only when it mounts, which no list of dependencies shows. Newer kernels have it within."""
 MASKED = (
     "systemd-networkd-wait-online.service", "systemd-hwdb-update.service", "apt-daily.timer", "apt-daily-upgrade.timer",
     "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer", "dpkg-db-backup.timer", "systemd-pstore.service",
     "getty@tty1.service", "keyboard-setup.service", "console-setup.service", "systemd-firstboot.service",
     "systemd-machine-id-commit.service", "sshd-keygen.service",
 )  # fmt: skip
+SPLIT_USR = ("stretch", "buster", "bullseye")
+"""Suites whose packages leave it to the installer whether `/bin` and its like are links into `/usr`, as everybody expects."""
+MERGE_USR = 'for dir in bin sbin lib lib64; do mkdir -p "$1/usr/$dir" && ln -s "usr/$dir" "$1/$dir"; done'
+ROLLING = ("sid", "unstable")
+"""Suites that have neither updates nor a security archive beside them."""
 IMAGE_BYTES = 3 << 30
 """Virtual size of the built disk; the instance's overlay is larger and the file system grows into it."""
 
@@ -72,6 +78,7 @@ def mmdebstrap_argv(
         f"--architectures={DEBIAN_NAMES[recipe.arch]}",
         f"--include={','.join(packages)}",
         *excludes,
+        *([f"--setup-hook={MERGE_USR}"] if recipe.suite in SPLIT_USR else []),
         f"--aptopt={apt_settings}",
         '--aptopt=APT::Install-Recommends "false"',
         '--aptopt=Acquire::Languages "none"',
@@ -147,9 +154,10 @@ def _openrc_lines() -> list[str]:
 def _sources(recipe: BootstrapRecipe, mirror: Mirror) -> str:
     """deb822 sources of the guest's own apt: the public form of the mirror, without credentials."""
     keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
-    main = f"Types: deb\nURIs: {mirror.public}\nSuites: {recipe.suite} {recipe.suite}-updates\n"
-    text = f"{main}Components: main\nSigned-By: {keyring}\n"
-    if mirror.is_public_default:
+    has_updates = recipe.suite not in ROLLING
+    suites = f"{recipe.suite} {recipe.suite}-updates" if has_updates else recipe.suite
+    text = f"Types: deb\nURIs: {mirror.public}\nSuites: {suites}\nComponents: main\nSigned-By: {keyring}\n"
+    if has_updates and mirror.is_public_default:
         security = mirror.public.removesuffix("/debian") + "/debian-security"
         text += f"\nTypes: deb\nURIs: {security}\nSuites: {recipe.suite}-security\n"
         text += f"Components: main\nSigned-By: {keyring}\n"

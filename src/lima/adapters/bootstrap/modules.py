@@ -29,13 +29,14 @@ class ModuleTree:
                     self._paths[_SUFFIX.sub("", file).replace("-", "_")] = os.path.join(folder, file)
         self._built_in = self._read_built_in()
 
-    def load_order(self, names: tuple[str, ...]) -> tuple[tuple[str, bytes], ...]:
+    def load_order(self, names: tuple[str, ...], *, if_there: tuple[str, ...] = ()) -> tuple[tuple[str, bytes], ...]:
         """(name, content) of the modules and of what they need, in the order of loading; built-in ones left out.
+        Those of `if_there` come last, where this kernel has them.
 
         Raises: ImageBuildError for a module that this kernel does not have.
         """
         order: dict[str, bytes] = {}
-        for name in names:
+        for name in (*names, *(name for name in if_there if name in self._paths)):
             self._visit(name.replace("-", "_"), order, ())
         return tuple(order.items())
 

@@ -1,5 +1,6 @@
 """`bootstrap:tiny`: a kernel and an initramfs of busybox and dropbear, made of packages without installing any."""
 
+import glob
 import os
 
 from lima.adapters.bootstrap.apt import PrivateApt
@@ -22,26 +23,28 @@ PACKAGES = ("busybox-static", "dropbear-bin", "libtomcrypt1", "libtommath1", "li
 MODULES = ("virtio_pci", "virtio_blk", "virtio_scsi", "sr_mod", "isofs", "virtio_net", "virtio_console", "virtio_rng")
 PC_MODULES = ("button", "evdev")
 """The power button: without it the guest does not hear `system_powerdown`."""
+KERNEL_PLACES = ("boot/vmlinu*", "usr/lib/modules/*/vmlinu*")
 BINARIES = ("usr/sbin/dropbear", "usr/bin/dropbearkey", "usr/bin/dropbearconvert")
 CONSOLES = {Arch.X86_64: "ttyS0", Arch.AARCH64: "ttyAMA0", Arch.S390X: "ttysclp0", Arch.PPC64LE: "hvc0"}
 
 
 async def fetch(apt: PrivateApt, recipe: BootstrapRecipe, folder: str) -> str:
     """Unpack what the guest is made of; the root of the tree."""
-    kernel = await apt.dependency(KERNEL_PACKAGES[recipe.arch], prefix="linux-image-")
-    archives = await apt.download((kernel, *PACKAGES, *recipe.packages), into=os.path.join(folder, "debs"))
+    kernel = await apt.kernel(KERNEL_PACKAGES[recipe.arch])
+    archives = await apt.download((*kernel, *PACKAGES, *recipe.packages), into=os.path.join(folder, "debs"))
     root = os.path.join(folder, "root")
     await apt.unpack(archives, into=root)
     return root
 
 
 def kernel_path(root: str) -> str:
-    """The kernel image of an unpacked package."""
-    boot = os.path.join(root, "boot")
-    names = sorted(name for name in os.listdir(boot) if name.startswith("vmlinu"))
-    if not names:
-        raise ImageBuildError("the kernel package brought no kernel")
-    return os.path.join(boot, names[-1])
+    """The kernel image of unpacked packages: in `boot`, from Debian 14 on beside its modules."""
+    found = sorted(
+        path for place in KERNEL_PLACES for path in glob.glob(f"{glob.escape(root)}/{place}") if os.path.isfile(path)
+    )
+    if not found:
+        raise ImageBuildError("the kernel's packages brought no kernel")
+    return found[-1]
 
 
 def initramfs(root: str, skeleton: str, recipe: BootstrapRecipe) -> bytes:
