@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from lima.application import together
 from lima.application.bell import Bell
 from lima.domain.errors import GuestError, LimaError, UnreachableError
 from lima.domain.progress import Level, Note
@@ -117,7 +116,7 @@ class ShareFolders:
         if self._keeper is None:
             self._kept = [_Kept(mount=mount) for mount in in_order(mounts)]
             self._transport = transport
-            self._keeper = asyncio.ensure_future(together.told("mounts", self._keep(transport), self._say_end))
+            self._keeper = asyncio.ensure_future(self._keep(transport))
         self._asked = asked = self._asked + 1
         self._bell.ring()
         keeper = self._keeper
@@ -126,6 +125,12 @@ class ShareFolders:
         if keeper.done() and not keeper.cancelled():
             keeper.result()
         return tuple(kept.failure for kept in self._kept if kept.failure)
+
+    async def watch(self) -> None:
+        """Raise what the keeping of the mounts ends by, should it end before `end` is called."""
+        await self._bell.until(lambda: self._keeper is not None)
+        if self._keeper is not None:
+            await asyncio.shield(self._keeper)
 
     async def end(self) -> None:
         """Unmount, last first. Doing it twice is no error; a guest that is gone is no hindrance."""
@@ -293,9 +298,6 @@ class ShareFolders:
         if kept.made_point:
             with contextlib.suppress(GuestError):  # somebody put something there
                 await _guest(transport, REMOVE_POINT, kept.mount)
-
-    def _say_end(self, sentence: str, _error: Exception) -> None:
-        self.log.emit(Note(message=sentence, level=Level.ERROR))
 
     def _say_once(self, message: str, level: Level) -> None:
         if message not in self._said and len(self._said) < MAX_SAID:

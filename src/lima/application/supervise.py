@@ -137,6 +137,7 @@ class Supervise:
             "yq provisioning": self._yq_steps(life),
             "events of the hypervisor": self._guest_events(life),
             "the watch on virtiofsd": self.shares.watch(name, guest.hypervisor.wait),
+            "mounts": self.folders.watch(),
             "`mountInotify`": self.tell_changes(config),
             "port forwarding": self.forward(config, transport, life.door, ssh_port=guest.facts.ssh_port),
         }

@@ -172,6 +172,16 @@ class Agent:
             await asyncio.sleep(0.001)
         raise AssertionError(f"never: phase {self.state.phase}, log {self.log.notes}")
 
+    async def booting(self) -> "asyncio.Task[int]":
+        """A guest that tells of its boot before its sshd could be asked."""
+        self.transport.answers = False
+        task = self.run()
+        await self.until(lambda: self.guests)
+        self.guest_says(Stage.KERNEL)
+        await self.until(lambda: self.state.phase == "booting")
+        self.transport.answers = True
+        return task
+
     async def ready(self) -> "asyncio.Task[int]":
         task = self.run()
         await self.until(lambda: self.guests)
@@ -238,12 +248,7 @@ async def test_a_guest_without_progress_port_is_asked_over_ssh(agent: Agent) -> 
 
 
 async def test_a_guest_that_tells_how_far_it_is_is_not_asked(agent: Agent) -> None:
-    agent.transport.answers = False
-    task = agent.run()
-    await agent.until(lambda: agent.guests)
-    agent.guest_says(Stage.KERNEL)
-    await agent.until(lambda: agent.state.phase == "booting")
-    agent.transport.answers = True
+    task = await agent.booting()
     agent.guest_says(Stage.SSH)
     agent.guest_says(Stage.BOOT, name=SESSION_SCRIPT)
     await agent.until(lambda: agent.state.waiting_for == "boot scripts")
@@ -316,6 +321,19 @@ async def test_mounts_by_sshfs_are_back_when_the_guest_is_after_a_while(agent: A
     agent.transport.answers = True
     await agent.until(lambda: len(agent.folders.served) == 2 and guest.sessions("/mnt/srv"))
     assert agent.state.phase == "running"
+    agent.stop.set()
+    assert await task == 0
+
+
+async def test_mounts_that_an_error_of_ours_keeps_from_coming_back_are_told_of_at_once(agent: Agent) -> None:
+    agent.may_err = True
+    guest = with_sshfs(agent, "/srv")
+    task = await agent.ready()
+    agent.folders.fail_next(RuntimeError("a bug"))
+    guest.sessions("/mnt/srv")[0].set_result(RemoteResult(exit_code=1, stdout=b"", stderr=b"killed"))
+    await agent.until(lambda: agent.state.phase == "degraded")
+    assert agent.state.errors == ["mounts ended by an error in limactl itself: RuntimeError: a bug"]
+    assert any(note.startswith("Traceback") for note in agent.log.notes)
     agent.stop.set()
     assert await task == 0
 
@@ -714,12 +732,7 @@ async def test_somebody_else_answering_ssh_is_trouble_that_list_shows(agent: Age
 
 
 async def test_nobody_logs_in_before_logins_have_the_templates_variables(agent: Agent) -> None:
-    agent.transport.answers = False
-    task = agent.run()
-    await agent.until(lambda: agent.guests)
-    agent.guest_says(Stage.KERNEL)
-    await agent.until(lambda: agent.state.phase == "booting")
-    agent.transport.answers = True
+    task = await agent.booting()
     agent.guest_says(Stage.SSH)
     agent.guest_says(Stage.BOOT, name="06-etc-hosts.sh")
     await agent.until(lambda: any("requirement 2 of 3" in note for note in agent.log.notes))

@@ -21,7 +21,7 @@ from lima.ports.process_runner import ProcessRunner
 
 REVISION = 3
 """Raised whenever the same recipe gives another image."""
-HOST_SETTINGS = ("acquire::http", "acquire::https", "acquire::check-valid-until", "acquire::check-date")
+HOST_SETTINGS = ("acquire::http", "acquire::check-valid-until", "acquire::check-date")
 """apt's settings of this host that hold for its mirror wherever packages of it go: proxies, and how old its lists may be."""
 
 UNPACK_AND_WRITE = """\
